@@ -1,0 +1,74 @@
+"""What travels on the bus: one frozen struct, MessagePack, array-like. See docs/protocol.md."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from enum import IntEnum
+from typing import NewType
+
+import msgspec
+
+PROTOCOL_VERSION = 1
+
+EnvelopeId = NewType("EnvelopeId", str)
+PeerName = NewType("PeerName", str)
+Incarnation = NewType("Incarnation", str)
+
+BROKER = PeerName("")
+"""The broker's own address: an empty target frame. Link kinds (HELLO, CREDIT, TICK, BYE) go there."""
+
+
+class Kind(IntEnum):
+    """What an envelope is for. Values are on the wire and never change."""
+
+    COMMAND = 1
+    REPLY = 2
+    ERROR = 3
+    ACK = 4
+    NACK = 5
+    EVENT = 6
+    HELLO = 16
+    WELCOME = 17
+    CREDIT = 18
+    TICK = 19
+    BYE = 20
+
+
+class Envelope(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=False):
+    """One message on the bus. Times are seconds since the epoch; 0.0 means "no deadline".
+
+    ``payload`` stays encoded until its receiver decodes it: the broker never looks inside.
+    ``correlation`` names the whole conversation (one user request), ``causation`` the envelope that led to this
+    one. For REPLY, ERROR, ACK and NACK ``causation`` is the id of the command that is answered.
+    """
+
+    version: int = PROTOCOL_VERSION
+    id: EnvelopeId
+    kind: Kind
+    type: str
+    source: PeerName
+    target: PeerName
+    correlation: str = ""
+    causation: str = ""
+    trace: str = ""
+    sent_at: float = 0.0
+    deadline: float = 0.0
+    attempt: int = 1
+    payload: msgspec.Raw = msgspec.Raw(b"\xc0")
+
+
+def new_incarnation() -> Incarnation:
+    """A name for one life of one peer: 48 random bits, sortable by nothing, unique for our purposes."""
+    return Incarnation(os.urandom(6).hex())
+
+
+class IdSource:
+    """Envelope ids that are unique across the cluster and cheap: the incarnation, and a hexadecimal counter."""
+
+    def __init__(self, incarnation: Incarnation) -> None:
+        self._prefix = f"{incarnation}-"
+        self._counter = itertools.count(1)
+
+    def next(self) -> EnvelopeId:
+        return EnvelopeId(f"{self._prefix}{next(self._counter):x}")
