@@ -1,1 +1,1 @@
-"""The rules of work: tasks, messages, retry, breaker, dispatch. Pure: no I/O, no clock, no randomness of its own."""
+"""The rules of work: tasks, messages, retry, breaker, dispatch. Pure: no I/O, no clock of its own."""

@@ -48,7 +48,7 @@ NEXT_STATES: dict[TaskState, frozenset[TaskState]] = {
 
 
 class Stage(StrEnum):
-    """How far the prompt has come at the page, in order. Durable before the step that follows (promise P3)."""
+    """How far the prompt has come at the page. Durable before the step that follows (promise P3)."""
 
     NONE = "none"
     PREPARED = "prepared"
@@ -81,7 +81,7 @@ class TroubleKind(StrEnum):
     BROWSER_DEAD = "browser_dead"
     UNREACHABLE = "unreachable"
     UNHARVESTABLE = "unharvestable"
-    """The page took the prompt in an earlier attempt, its reply cannot be found again; it is not sent twice."""
+    """The page took the prompt in an earlier attempt, and its reply cannot be found again."""
     DEADLINE = "deadline"
     WORKER_LOST = "worker_lost"
     INTERNAL = "internal"
@@ -176,7 +176,7 @@ class TaskEvent(msgspec.Struct, frozen=True, kw_only=True):
     at: float
     attempt: int
     change: str
-    """`state` changes as ``PENDING→RUNNING``, stage changes as ``typed→submitted``, refusals as ``stale:stage``."""
+    """``PENDING→RUNNING`` (states), ``typed→submitted`` (stages), ``stale:stage`` (refusals)."""
     by: str
     detail: str = ""
 

@@ -85,7 +85,7 @@ class Disconnected(NervError):
 
 
 class ConfigurationError(NervError):
-    """A file, flag or variable is wrong. Not retried: a supervised child exits with ``EXIT_CONFIGURATION``."""
+    """A file, flag or variable is wrong. A supervised child exits with ``EXIT_CONFIGURATION``."""
 
 
 def invalid(reason: str, *, field: str | None = None, fix: str | None = None) -> ErrorInfo:

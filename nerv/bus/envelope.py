@@ -64,7 +64,7 @@ def new_incarnation() -> Incarnation:
 
 
 class IdSource:
-    """Envelope ids that are unique across the cluster and cheap: the incarnation, and a hexadecimal counter."""
+    """Envelope ids, unique across the cluster and cheap: the incarnation, and a hexadecimal counter."""
 
     def __init__(self, incarnation: Incarnation) -> None:
         self._prefix = f"{incarnation}-"
