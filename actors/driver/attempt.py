@@ -8,11 +8,14 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
-from actors.driver.outbox import DeltaOutbox
 from drivers.chat import Resume, run_chat
 from drivers.recipes import Recipe
 from drivers.session import PageLease
 from drivers.trouble import Trouble
+from nerv.actor import Log
+from nerv.bus.peer_socket import Peer
+
+from actors.driver.outbox import DeltaOutbox
 from kernel.messages import (
     KERNEL,
     QUEUE,
@@ -28,7 +31,6 @@ from kernel.messages import (
     TaskStage,
 )
 from kernel.tasks import LeaseToken, ReplySummary, Stage, Task, TaskError, TroubleKind
-from nerv.bus.peer_socket import Peer
 from nerv.errors import ErrorCode, NervError
 
 STORE_SECONDS = 60.0
@@ -54,6 +56,7 @@ class Attempt:
         lease_seconds: float,
         recipe: Recipe,
         open_page: OpenPage,
+        log: Log,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if task.lease is None:
@@ -64,6 +67,7 @@ class Attempt:
         self._lease_seconds = lease_seconds
         self._recipe = recipe
         self._open_page = open_page
+        self._log = log
         self._clock = clock
         self._stage = task.stage
         self._conversation = task.conversation
@@ -93,7 +97,7 @@ class Attempt:
     # -- the attempt ----------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Ends when the kernel has settled the attempt, or with :class:`LeaseLost` when it is not ours any more."""
+        """Ends when the kernel has settled the attempt; raises :class:`LeaseLost` when it is not ours."""
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew(), name=f"renew {self.task.id}")
@@ -116,6 +120,11 @@ class Attempt:
             outcome = _first(troubles, Trouble).error
         except* NervError as errors:
             reason = str(_first(errors, NervError))
+            outcome = TaskError(kind=TroubleKind.INTERNAL, reason=reason, stage=self._stage)
+        except* Exception as unforeseen:
+            # Whatever page code raises must end as an outcome of this task, and not end the other pages' work.
+            self._log.exception("attempt failed", task=self.task.id, attempt=self.task.attempt)
+            reason = repr(_first(unforeseen, Exception))
             outcome = TaskError(kind=TroubleKind.INTERNAL, reason=reason, stage=self._stage)
         return outcome
 

@@ -60,7 +60,7 @@ class DeltaOutbox:
             await self._drained.wait()
 
     async def finish_as(self, text: str) -> None:
-        """Make the deltas add up to ``text``: append what is missing, or rewrite from the first difference."""
+        """Make the deltas add up to ``text``: append what lacks, or rewrite from the first difference."""
         shown = self.text
         if shown == text:
             return

@@ -6,7 +6,7 @@ import msgspec
 
 
 class DriverSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``pages``: tasks at once in this browser. ``browser``: path of a Chromium or Chrome; empty: look for one.
+    """``pages``: tasks at once. ``browser``: path of a Chromium or Chrome; empty: look for one.
 
     ``recycle_pages`` and ``recycle_seconds``: between jobs, a browser that opened more pages than that, or is
     older than that, is replaced by a fresh one.

@@ -1,0 +1,25 @@
+"""`nerv top`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nerv.cli.session import Session
+
+
+@click.command()
+@click.option("--read-only", is_flag=True, help="No key changes anything.")
+@click.option(
+    "--screenshot", type=click.Path(dir_okay=False, path_type=Path), help="Save one picture (SVG) and leave."
+)
+@click.option("--size", default="120x34", show_default=True, metavar="COLSxROWS", help="Size of the picture.")
+@click.pass_obj
+def top(session: Session, read_only: bool, screenshot: Path | None, size: str) -> None:
+    """Watch actors, tasks, replies and logs live. Works at 80x24; survives the cluster going away."""
+    from tui.app import run
+
+    code = run(session.instance, read_only=read_only, screenshot=screenshot, size=size)
+    if code:
+        raise click.exceptions.Exit(code)

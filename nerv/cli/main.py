@@ -1,0 +1,89 @@
+"""The root of the command line: global options, the table of commands, and how errors end the process."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from nerv.cli.exits import ExitCode, exit_code_of
+from nerv.cli.session import Session
+from nerv.errors import NervError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up:up", "Start a cluster."),
+    "down": ("down:down", "Stop the cluster."),
+    "status": ("status:status", "Show every actor."),
+    "reload": ("reload:reload", "Read supervisor.toml again; change only what differs."),
+    "demo": ("demo:demo", "See two browsers stream, one of them die, and nothing lost."),
+    "doctor": ("doctor:doctor", "Name each missing thing and its fix."),
+    "top": ("top:top", "Watch the cluster live."),
+    "ask": ("ask:ask", "Send a prompt and watch the reply grow."),
+    "task": ("task:task", "List, show, cancel, retry tasks."),
+    "provider": ("provider:provider", "Add, list, remove chat pages."),
+    "actor": ("actor:actor", "Restart an actor."),
+    "messages": ("messages:messages", "Print the message vocabulary with its JSON Schema."),
+    "send": ("send:send", "Send any message from the shell."),
+    "version": ("version:version", "Print the version."),
+}
+"""Each command's place under nerv/cli/commands and its one line of help, so that `nerv --help` imports none."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command when it is called, not when it is listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f"nerv.cli.commands.{module}"), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 the task failed, 2 usage or configuration, 3 cannot connect, 4 timed out, "
+    "130 interrupted. Data goes to stdout, progress to stderr.",
+)
+@click.option(
+    "-i", "--instance", metavar="NAME", help="Which instance (default: $NERV_INSTANCE or 'default')."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines when streaming).")
+@click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
+@click.version_option(package_name="nerv-runtime", message="nerv %(version)s")
+@click.pass_context
+def root(ctx: click.Context, instance: str | None, as_json: bool, quiet: bool) -> None:
+    """NERV runs work that only a web page can do: queued durably, driven through real browsers, streamed live.
+
+    Begin with `nerv doctor`, then `nerv up -d`, `nerv provider add URL`, `nerv ask NAME "..."`.
+    """
+    ctx.obj = Session(instance_name=instance, as_json=as_json, quiet=quiet)
+
+
+def main() -> None:
+    """Entry point of the `nerv` script."""
+    try:
+        code = root.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        code = ExitCode.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        code = ExitCode.USAGE
+    except NervError as error:
+        click.echo(f"nerv: {error}", err=True)
+        code = exit_code_of(error)
+    except KeyboardInterrupt:
+        code = ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = ExitCode.DONE
+    sys.exit(int(code or 0))
