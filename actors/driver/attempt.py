@@ -121,7 +121,7 @@ class Attempt:
         except* NervError as errors:
             reason = str(_first(errors, NervError))
             outcome = TaskError(kind=TroubleKind.INTERNAL, reason=reason, stage=self._stage)
-        except* Exception as unforeseen:
+        except* Exception as unforeseen:  # noqa: BLE001
             # Whatever page code raises must end as an outcome of this task, and not end the other pages' work.
             self._log.exception("attempt failed", task=self.task.id, attempt=self.task.attempt)
             reason = repr(_first(unforeseen, Exception))

@@ -1,0 +1,45 @@
+# Each target sets up what it needs on a machine that has Python 3.11+, make and apt (or a Chromium).
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types unit integration chaos bench clean
+
+BIN := .venv/bin
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: ## Environment, packages and a Chromium
+	@scripts/setup.sh run
+
+demo: setup ## See two browsers stream, one of them die, and nothing lost
+	@$(BIN)/nerv demo
+
+test: ## Lint, types and all tests
+	@scripts/setup.sh dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+lint:
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types:
+	$(BIN)/mypy
+
+unit: ## The fast tests only
+	@scripts/setup.sh dev
+	$(BIN)/pytest tests/unit
+
+chaos: ## Random kills under load, for longer than `make test` takes
+	@scripts/setup.sh dev
+	$(BIN)/python -m tests.chaos
+
+bench: ## Figures and ratios against the peers, as JSON
+	@scripts/setup.sh bench
+	$(BIN)/python -m benchmarks
+
+clean: ## Remove what the targets made
+	rm -rf .venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
