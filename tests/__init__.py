@@ -1,0 +1,1 @@
+"""Tests: unit/ mirrors the code, integration/ has real parts, chaos/ kills them."""
