@@ -31,9 +31,8 @@ def send(
 async def _send(
     session: Session, type_name: str, payload: str, target: str | None, timeout: float, follow: bool
 ) -> None:
-    from kernel.work import follow as follow_task
-
     from kernel.messages import TaskAccepted
+    from kernel.work import follow as follow_task
     from nerv.bus.vocabulary import VOCABULARY, Purpose
     from nerv.errors import ErrorCode, ErrorInfo, NervError
 
