@@ -88,6 +88,11 @@ async def follow(site: Site, turn: Turn, revision: int, offset: int) -> AsyncIte
             yield End(phase=update.phase)
 
 
+async def _cut() -> AsyncIterator[bytes]:
+    yield b" "
+    raise ConnectionCut
+
+
 def routes(site: Site) -> list[HTTPRouteHandler]:
     """The handlers, bound to `site`."""
 
@@ -129,18 +134,18 @@ def routes(site: Site) -> list[HTTPRouteHandler]:
         return stream(last_turn(conversation_id), wanted, revision, offset, None)
 
     @get("/api/conversations/{conversation_id:str}/poll")
-    async def poll(conversation_id: str, revision: int = 0, offset: int = 0) -> Update:
+    async def poll(conversation_id: str, revision: int = 0, offset: int = 0) -> Response[Update] | Stream:
         turn = last_turn(conversation_id)
         update = turn.since(revision, offset)
         if update.offset >= turn.half and turn.take_cut():
-            raise ConnectionCut
-        return update
+            return Stream(_cut, media_type="application/json")
+        return Response(update)
 
     @get("/api/conversations/{conversation_id:str}/html")
-    async def html(conversation_id: str) -> Response[str]:
+    async def html(conversation_id: str) -> Response[str] | Stream:
         turn = last_turn(conversation_id)
         if len(turn.text) >= turn.half and turn.take_cut():
-            raise ConnectionCut
+            return Stream(_cut, media_type="text/html")
         headers = {"X-Phase": str(turn.phase), "X-Length": str(len(turn.text)), "Cache-Control": "no-store"}
         return Response(to_html(turn.text), media_type="text/html", headers=headers)
 

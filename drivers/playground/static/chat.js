@@ -38,9 +38,8 @@ function freeze() {
 }
 
 function crash() {
-  // The array outgrows what V8 can hold, which ends the renderer, not the script.
-  const heap = [];
-  for (;;) heap.push(1);
+  // More pieces than an array can hold: V8 treats that as fatal, which ends the renderer, not only the script.
+  "x".repeat(2 ** 28).split("");
 }
 
 // Shows `text` so far, no faster than the typewriter types; ends when all of `whole()` is shown.
@@ -162,10 +161,11 @@ async function start() {
     onSend: ask,
     onStop: () => stop(conversation),
   });
+  // History first: a prompt sent before it stands would be shown twice.
+  if (conversation) await restore();
   view.foot.append(composer.form);
   composer.focus();
   await refreshTitles();
-  if (conversation) await restore();
   addEventListener("popstate", () => location.reload());
 }
 
