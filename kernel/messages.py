@@ -83,7 +83,10 @@ class TaskPage(Message, frozen=True, kw_only=True):
 
 @VOCABULARY.command("task.list", target=QUEUE, reply=TaskPage, role=Role.VIEWER)
 class TaskList(Message, frozen=True, kw_only=True):
-    """List tasks, newest first. ``after`` is the ``next`` of the page before. ``limit`` is at most 1000."""
+    """List tasks, newest first. ``after`` is the ``next`` of the page before. ``limit`` is at most 1000.
+
+    Prompts are cut to their first 200 characters and payloads left out: `task.get` has the whole.
+    """
 
     states: tuple[TaskState, ...] = ()
     provider: str | None = None
@@ -136,13 +139,17 @@ class TaskLeases(Message, frozen=True, kw_only=True):
 
 @VOCABULARY.command("task.lease", target=QUEUE, reply=TaskLeases)
 class TaskLease(Message, frozen=True, kw_only=True):
-    """Lease up to ``limit`` ready tasks for ``owner`` (``driver-1@<incarnation>``) for ``seconds``."""
+    """Lease up to ``limit`` ready tasks for ``owner`` (``driver-1@<incarnation>``) for ``seconds``.
+
+    ``without_keys`` and ``only_keys`` are ``provider/account``, as breakers know them.
+    """
 
     owner: str
     limit: int
     seconds: float
     without_providers: tuple[str, ...] = ()
     without_keys: tuple[str, ...] = ()
+    only_keys: tuple[str, ...] | None = None
 
 
 @VOCABULARY.reply("task.leased")

@@ -152,6 +152,8 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """Attempts whose worker died; these count against ``MAX_LOSSES``."""
     max_attempts: int = DEFAULT_MAX_ATTEMPTS
     not_before: float = 0.0
+    timeout: float = DEFAULT_TASK_SECONDS
+    """Seconds from the submission (or from a retry by hand) to the deadline."""
     deadline: float
     lease: Lease | None = None
     idempotency_key: str | None = None
