@@ -1,0 +1,235 @@
+"""The broker on real sockets: a thin shell around `BrokerCore`, and the forwarding of events.
+
+It never blocks: every send is non-blocking, what one peer's socket refuses waits in that peer's own backlog, and a
+subscriber that does not read loses its own events only (XPUB drops for it alone).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import NamedTuple
+
+import msgspec
+import zmq
+
+from nerv.bus import sockets
+from nerv.bus.broker_core import BUS, BrokerCore, BrokerCounts
+from nerv.bus.clock import Clock, SystemClock
+from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, IdSource, Incarnation, Kind, new_incarnation
+from nerv.bus.events import PROBE, Numbering
+from nerv.bus.limits import DEFAULT_LIMITS, Limits
+from nerv.bus.peer_socket import Endpoints
+from nerv.bus.vocabulary import VOCABULARY, Message
+from nerv.messages import PeerChanged
+
+_READ_AT_ONCE = 256
+_TICK = 0.1
+_BACKLOG_RETRY = 0.005
+
+_log = logging.getLogger("nerv.bus")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class BrokerStatistics(NamedTuple):
+    core: BrokerCounts
+    events: int
+    events_refused: int
+
+
+class Broker:
+    """One broker in one event loop. `open` binds, `close` unbinds; nothing is kept between lives."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Clock | None = None,
+        incarnation: Incarnation | None = None,
+        software: str = "",
+    ) -> None:
+        self.endpoints = endpoints
+        self.incarnation = incarnation or new_incarnation()
+        self._clock: Clock = clock or SystemClock()
+        self._limits = limits.check()
+        now = self._clock.monotonic()
+        self.core = BrokerCore(
+            incarnation=self.incarnation,
+            now=now,
+            limits=limits,
+            epoch=self._clock.wall() - now,
+            software=software,
+        )
+        self._ids = IdSource(self.incarnation)
+        self._numbering = Numbering()
+        self._events_forwarded = self._events_refused = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._backlog_timer: asyncio.TimerHandle | None = None
+        self._flush_scheduled = False
+        self._open = False
+
+    def open(self) -> None:
+        """Bind the three sockets. The caller holds the address lock (`sockets.AddressLock`) before this."""
+        self._loop = asyncio.get_running_loop()
+        self._owner = sockets.Owner()
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._router = sockets.router(self._context, self._limits)
+        self._in = sockets.event_in(self._context, self._limits)
+        self._out = sockets.event_out(self._context, self._limits)
+        self._router.bind(self.endpoints.commands)
+        self._in.bind(self.endpoints.events_in)
+        self._out.bind(self.endpoints.events_out)
+        self._readers = (
+            (self._router, self._read_commands),
+            (self._in, self._read_events),
+            (self._out, self._read_subscriptions),
+        )
+        self._open = True
+        for socket, read in self._readers:
+            self._loop.add_reader(socket.fileno(), read)
+        self._in.send(b"\x01")
+        self._on_timer()
+
+    async def close(self) -> None:
+        if not self._open:
+            return
+        self._owner.check()
+        self._open = False
+        for timer in (self._timer, self._backlog_timer):
+            if timer is not None:
+                timer.cancel()
+        for socket, _ in self._readers:
+            self._loop.remove_reader(socket.fileno())
+            socket.close()
+        await self._loop.run_in_executor(None, self._context.term)
+
+    # -- commands ---------------------------------------------------------------------------------------------
+
+    def _read_commands(self) -> None:
+        if not self._open:
+            return
+        now = self._clock.monotonic()
+        receive = self._router.recv_multipart
+        core_receive = self.core.receive
+        for _ in range(_READ_AT_ONCE):
+            try:
+                frames = receive(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            if len(frames) == 3:
+                core_receive(frames[0], frames[1], frames[2], now)
+            else:
+                self.core.malformed(frames[0])
+        else:
+            self._loop.call_soon(self._read_commands)
+        self._flush()
+        if self._router.get(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._read_commands)
+
+    def _flush(self) -> None:
+        now = self._clock.monotonic()
+        for message in self.core.outgoing():
+            self._send(message, now)
+        for change in self.core.take_changes():
+            changed = PeerChanged(
+                name=change.name, incarnation=change.incarnation, up=change.up, reason=change.reason
+            )
+            self.publish(f"peer.{change.name}", changed)
+        if self._backlog_timer is None and any(True for _ in self.core.backlogs()):
+            self._backlog_timer = self._loop.call_later(_BACKLOG_RETRY, self._retry_backlogs)
+
+    def _send(self, message: tuple[bytes, bytes, bytes], now: float) -> None:
+        try:
+            self._router.send_multipart(message, zmq.DONTWAIT)
+        except zmq.Again:
+            self.core.blocked(message)
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            self.core.unreachable(message[0], now)
+
+    def _retry_backlogs(self) -> None:
+        self._backlog_timer = None
+        if not self._open:
+            return
+        now = self._clock.monotonic()
+        for link in list(self.core.backlogs()):
+            while link.backlog:
+                try:
+                    self._router.send_multipart((link.identity, *link.backlog[0]), zmq.DONTWAIT)
+                except zmq.Again:
+                    break
+                except zmq.ZMQError as error:
+                    if error.errno != zmq.EHOSTUNREACH:
+                        raise
+                    self.core.unreachable(link.identity, now)
+                    break
+                link.backlog_bytes -= len(link.backlog.popleft()[1])
+        self._flush()
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, message: Message) -> None:
+        """An event of the broker itself, source ``bus``."""
+        envelope = Envelope(
+            id=EnvelopeId("e" + self._ids.next()),
+            kind=Kind.EVENT,
+            type=VOCABULARY.of(type(message)).name,
+            source=BUS,
+            target=BROKER,
+            sent_at=self._clock.wall(),
+            payload=VOCABULARY.encode(message),
+        )
+        self._publish_frames((topic.encode(), self._numbering.next(topic), _encode(envelope)))
+
+    def _publish_frames(self, frames: tuple[bytes, bytes, bytes] | list[bytes]) -> None:
+        try:
+            self._out.send_multipart(frames, zmq.DONTWAIT)
+        except zmq.Again:
+            self._events_refused += 1
+
+    def _read_events(self) -> None:
+        if not self._open:
+            return
+        receive = self._in.recv_multipart
+        for _ in range(_READ_AT_ONCE):
+            try:
+                frames = receive(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(frames) == 3:
+                self._events_forwarded += 1
+                self._publish_frames(frames)
+            else:
+                self._events_refused += 1
+        self._loop.call_soon(self._read_events)
+
+    def _read_subscriptions(self) -> None:
+        while self._open:
+            try:
+                frame = self._out.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if frame[:1] == b"\x01" and frame[1:].startswith(PROBE.encode()):
+                probe = Envelope(
+                    id=EnvelopeId("e" + self._ids.next()), kind=Kind.EVENT, type="link.probe", source=BROKER, target=BROKER
+                )
+                self._publish_frames((frame[1:], bytes(16), _encode(probe)))
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def _on_timer(self) -> None:
+        if not self._open:
+            return
+        now = self._clock.monotonic()
+        self.core.epoch = self._clock.wall() - now
+        self.core.tick(now)
+        self._read_commands()
+        self._read_events()
+        self._read_subscriptions()
+        self._timer = self._loop.call_later(_TICK, self._on_timer)
+
+    def statistics(self) -> BrokerStatistics:
+        return BrokerStatistics(self.core.counts(), self._events_forwarded, self._events_refused)
+

@@ -1,0 +1,81 @@
+"""Payloads of the link between a peer and the broker. They are not in the vocabulary: actors never see them."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from nerv.bus.envelope import EnvelopeId
+
+PEER_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+"""What a peer may call itself."""
+
+GREET = "link.greet"
+"""Broker to an unknown identity: say HELLO first (the broker was restarted, or the peer counted as gone)."""
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True):
+    """Peer to broker, before anything else; again after silence, reconnection or a request to greet.
+
+    ``started_at``: seconds since the epoch; of two incarnations of one name the younger one wins.
+    ``credit``: how many commands the peer takes now. ``kind``: ``actor``, ``client``, ``supervisor``, …
+    """
+
+    name: str
+    incarnation: str
+    started_at: float
+    credit: int
+    kind: str = "client"
+    software: str = ""
+
+
+class Welcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Broker to peer: you are known. A new ``incarnation`` means that the broker has forgotten everything."""
+
+    incarnation: str
+    tick: float
+    silent_ticks: int
+    message_bytes: int
+    bundle_bytes: int
+    bundle_envelopes: int
+    software: str = ""
+
+
+WITHDRAWN = -1
+"""As ``limit`` of CREDIT: send me no further commands, I am about to leave."""
+
+
+class Credit(msgspec.Struct, frozen=True, kw_only=True):
+    """Peer to broker: since my HELLO you may have sent me ``limit`` commands in all.
+
+    A running total, so that a lost or doubled CREDIT does no harm.
+    """
+
+    limit: int
+
+
+class LinkTick(msgspec.Struct, frozen=True, kw_only=True):
+    """A sign of life. From the broker, ``sent`` is the number of commands it has sent on this link since HELLO:
+    what did not arrive is lost, and its credit can be granted anew."""
+
+    sent: int = 0
+
+
+class Renewed(msgspec.Struct, frozen=True, kw_only=True):
+    """Broker to everyone who sent commands to ``name``: it has a new life and knows nothing of them."""
+
+    name: str
+    incarnation: str
+
+
+class Bye(msgspec.Struct, frozen=True, kw_only=True):
+    """Peer to broker: I leave. ``reason`` is shown to whoever watches."""
+
+    reason: str = ""
+
+
+class Acks(msgspec.Struct, frozen=True, kw_only=True):
+    """Receiver to sender: these commands are accepted. One ACK envelope carries many."""
+
+    ids: tuple[EnvelopeId, ...]

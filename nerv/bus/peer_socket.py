@@ -1,0 +1,540 @@
+"""A peer on real sockets: the asyncio shell around `PeerCore`.
+
+pyzmq's file descriptor is edge-triggered and speaks of both directions at once: after each event, and after each
+send, the socket must be read until EAGAIN, or a wake-up is lost (pyzmq's own howto warns). A slow safety timer
+covers what is still missed. Everything sent in one turn of the loop leaves together at its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+import zmq
+
+from nerv.bus import sockets
+from nerv.bus.clock import Clock, SystemClock
+from nerv.bus.dispatch import Dispatcher
+from nerv.bus.envelope import (
+    BROKER,
+    Envelope,
+    EnvelopeId,
+    IdSource,
+    Incarnation,
+    Kind,
+    PeerName,
+    new_incarnation,
+)
+from nerv.bus.events import PROBE, Numbering, numbers_of
+from nerv.bus.handlers import CURRENT, HandlerTable
+from nerv.bus.limits import DEFAULT_LIMITS, Limits
+from nerv.bus.peer_core import LinkState, PeerCore, PeerCounts
+from nerv.bus.pending import Pending
+from nerv.bus.subscription import Subscription
+from nerv.bus.vocabulary import VOCABULARY, Message
+from nerv.errors import Busy, DeadlineExceeded, Disconnected, ErrorCode, ErrorInfo, NervError, RemoteError, Undeliverable
+
+DEFAULT_TIMEOUT = 30.0
+"""Seconds until a request without outcome raises DeadlineExceeded."""
+EVENTS_KEPT = 8192
+"""Events that wait for the broker; beyond, the oldest is dropped and its subscribers see the gap."""
+_READ_AT_ONCE = 128
+_SAFETY = 1.0
+_BLOCKED_RETRY = 0.01
+
+_log = logging.getLogger("nerv.bus")
+_encode = msgspec.msgpack.Encoder().encode
+_decode_event = msgspec.msgpack.Decoder(Envelope).decode
+
+_ERRORS: dict[ErrorCode, type[NervError]] = {
+    ErrorCode.BUSY: Busy,
+    ErrorCode.STOPPING: Busy,
+    ErrorCode.UNDELIVERABLE: Undeliverable,
+    ErrorCode.DEADLINE: DeadlineExceeded,
+    ErrorCode.DISCONNECTED: Disconnected,
+    ErrorCode.FENCED: Disconnected,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Endpoints:
+    """The three addresses of a broker, as ZeroMQ writes them."""
+
+    commands: str
+    events_in: str
+    events_out: str
+
+    @classmethod
+    def of_directory(cls, commands: Path, events_in: Path, events_out: Path) -> Endpoints:
+        return cls(commands=f"ipc://{commands}", events_in=f"ipc://{events_in}", events_out=f"ipc://{events_out}")
+
+
+class PeerStatistics(NamedTuple):
+    core: PeerCounts
+    events_published: int
+    events_dropped: int
+    events_waiting: int
+    events_received: int
+    subscriptions: int
+    in_flight: int
+
+
+class Peer:
+    """One named peer of the bus, in the event loop that opens it. Requests, handlers, events."""
+
+    def __init__(
+        self,
+        endpoints: Endpoints,
+        *,
+        name: str,
+        incarnation: Incarnation | None = None,
+        kind: str = "client",
+        software: str = "",
+        window: int = 256,
+        handlers: HandlerTable | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+        clock: Clock | None = None,
+        context: zmq.Context[zmq.Socket[bytes]] | None = None,
+    ) -> None:
+        self.endpoints = endpoints
+        self.name = PeerName(name)
+        self.incarnation = incarnation or new_incarnation()
+        self.fenced: asyncio.Event = asyncio.Event()
+        """Set when a younger incarnation took this name: the process should end."""
+        self._clock: Clock = clock or SystemClock()
+        self._limits = limits
+        self._core = PeerCore(
+            name=name,
+            incarnation=self.incarnation,
+            started_at=self._clock.wall(),
+            kind=kind,
+            software=software,
+            window=window,
+            limits=limits,
+            epoch=self._clock.wall() - self._clock.monotonic(),
+        )
+        self._table: HandlerTable = handlers or {}
+        self._ids = IdSource(self.incarnation)
+        self._numbering = Numbering()
+        self._events: deque[tuple[bytes, bytes, bytes]] = deque()
+        self._unsent: deque[tuple[bytes, bytes]] = deque()
+        self._subscriptions: dict[str, Subscription] = {}
+        self._probes = 0
+        self._published = self._events_dropped = self._events_received = 0
+        self._given_context = context
+        self._opened = False
+        self._closed = False
+        self._attached = False
+        self._up = asyncio.Event()
+
+    # -- life -------------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether the broker knows this peer now."""
+        return self._core.state is LinkState.UP
+
+    async def open(self, timeout: float | None = None) -> None:
+        """Connect. With ``timeout`` (seconds), wait for the broker's welcome and raise Disconnected without it."""
+        if self._opened:
+            raise RuntimeError("a peer is opened once")
+        self._opened = True
+        self._owner = sockets.Owner()
+        self._loop = asyncio.get_running_loop()
+        self._context = self._given_context or zmq.Context()
+        self._dispatcher = Dispatcher(
+            self._core, self._table, monotonic=self._clock.monotonic, changed=self._schedule_flush
+        )
+        self._flush_scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._timer_due = 0.0
+        identity = f"{self.name}@{self.incarnation}".encode()
+        self._dealer = sockets.dealer(self._context, self._limits, identity)
+        self._monitor = self._dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._publisher = sockets.publisher(self._context, self._limits)
+        self._subscriber = sockets.subscriber(self._context, self._limits)
+        self._readers = (
+            (self._dealer, self._read_commands),
+            (self._monitor, self._read_monitor),
+            (self._publisher, self._read_publisher),
+            (self._subscriber, self._read_events),
+        )
+        for socket, read in self._readers:
+            self._loop.add_reader(socket.fileno(), read)
+        self._dealer.connect(self.endpoints.commands)
+        self._publisher.connect(self.endpoints.events_in)
+        self._subscriber.connect(self.endpoints.events_out)
+        self._on_timer()
+        if timeout is not None:
+            await self.wait_connected(timeout)
+
+    async def wait_connected(self, timeout: float) -> None:
+        """Wait for the broker's welcome; raises Disconnected."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._up.wait()
+        except TimeoutError:
+            raise Disconnected(
+                ErrorInfo(
+                    code=ErrorCode.DISCONNECTED,
+                    reason=f"no broker answered at {self.endpoints.commands} within {timeout:g} s",
+                    fix="is the cluster running? `nerv up` starts it, `nerv status` shows it",
+                )
+            ) from None
+        if self._core.fenced is not None:
+            raise Disconnected(self._core.fenced)
+
+    async def drain(self, timeout: float) -> bool:
+        """Take no further commands and wait for the handlers that run; False if ``timeout`` ran out first."""
+        self._core.drain(self._clock.monotonic())
+        self._schedule_flush()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._dispatcher.drained()
+        except TimeoutError:
+            return False
+        return True
+
+    async def close(self, reason: str = "") -> None:
+        """Say BYE and close the sockets. Pending requests raise Disconnected. Idempotent."""
+        if self._closed or not self._opened:
+            self._closed = True
+            return
+        self._closed = True
+        self._owner.check()
+        for subscription in list(self._subscriptions.values()):
+            subscription.close()
+        await self._dispatcher.close()
+        self._core.bye(self._clock.monotonic(), reason)
+        self._flush()
+        if self._timer is not None:
+            self._timer.cancel()
+        gone = ErrorInfo(code=ErrorCode.DISCONNECTED, reason=f"{self.name!r} has left the bus")
+        self._core.fence(gone)
+        self._resolve_outcomes()
+        for socket, _ in self._readers:
+            self._loop.remove_reader(socket.fileno())
+        # LINGER 0 would throw away the BYE that was just queued: give the I/O thread a moment to write it.
+        for socket in (self._dealer, self._publisher):
+            socket.setsockopt(zmq.LINGER, 100 if self._core.broker else 0)
+        self._dealer.disable_monitor()
+        for socket, _ in self._readers:
+            socket.close()
+        if self._given_context is None:
+            await self._loop.run_in_executor(None, self._context.term)
+
+    # -- requests ---------------------------------------------------------------------------------------------
+
+    async def request(
+        self,
+        target: str,
+        message: Message,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        correlation: str | None = None,
+        cause: Envelope | None = None,
+        attempt: int = 1,
+    ) -> Message:
+        """The typed reply of ``target``.
+
+        Raises RemoteError (it refused or failed), Busy, Undeliverable, DeadlineExceeded (after ``timeout`` seconds)
+        or Disconnected. Within a handler, correlation and trace of the command in hand go on.
+        """
+        envelope = await self.request_envelope(
+            target,
+            VOCABULARY.of(type(message)).name,
+            VOCABULARY.encode(message),
+            timeout=timeout,
+            correlation=correlation,
+            cause=cause,
+            attempt=attempt,
+        )
+        return VOCABULARY.decode(envelope.type, envelope.payload)
+
+    async def request_envelope(
+        self,
+        target: str,
+        type_name: str,
+        payload: msgspec.Raw,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        correlation: str | None = None,
+        cause: Envelope | None = None,
+        attempt: int = 1,
+    ) -> Envelope:
+        """Like :meth:`request`, with the payload already encoded and the whole reply envelope returned."""
+        if cause is None:
+            cause = CURRENT.get()
+        if cause is None:
+            led_by, trace, conversation = "", "", correlation or ""
+        else:
+            led_by, trace, conversation = cause.id, cause.trace, correlation or cause.correlation
+        pending = self._core.request(
+            target,
+            type_name,
+            payload,
+            now=self._clock.monotonic(),
+            timeout=timeout,
+            correlation=conversation,
+            causation=led_by,
+            trace=trace,
+            attempt=attempt,
+        )
+        if not pending.done:
+            pending.waiter = self._loop.create_future()
+            if not self._flush_scheduled:
+                self._schedule_flush()
+            try:
+                await pending.waiter
+            except asyncio.CancelledError:
+                self._core.abandon(pending)
+                raise
+        else:
+            self._core.take_outcomes()
+        if pending.answer is not None:
+            return pending.answer
+        raise error_for(pending)
+
+    # -- events -----------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
+        """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once."""
+        cause = CURRENT.get()
+        envelope = Envelope(
+            id=EnvelopeId("e" + self._ids.next()),
+            kind=Kind.EVENT,
+            type=VOCABULARY.of(type(message)).name,
+            source=self.name,
+            target=BROKER,
+            correlation=correlation or (cause.correlation if cause is not None else ""),
+            causation=cause.id if cause is not None else "",
+            trace=cause.trace if cause is not None else "",
+            sent_at=self._clock.wall(),
+            payload=VOCABULARY.encode(message),
+        )
+        self._published += 1
+        self._events.append((topic.encode(), self._numbering.next(topic), _encode(envelope)))
+        if len(self._events) > EVENTS_KEPT:
+            self._events.popleft()
+            self._events_dropped += 1
+        self._schedule_flush()
+
+    def subscribe(self, *topics: str, capacity: int = 1024) -> Subscription:
+        """Events of topics that begin with one of ``topics``. ``async with`` waits until it is in force."""
+        if not topics:
+            raise ValueError("subscribe to at least one topic; an empty text means all of them")
+        self._owner.check()
+        self._probes += 1
+        probe = f"{PROBE}{self.name}.{self.incarnation}.{self._probes}"
+        subscription = Subscription(topics, capacity, lambda closing: self._unsubscribe(probe, closing))
+        self._subscriptions[probe] = subscription
+        for topic in (*topics, probe):
+            self._subscriber.subscribe(topic)
+        self._loop.call_soon(self._read_events)
+        return subscription
+
+    def _unsubscribe(self, probe: str, subscription: Subscription) -> None:
+        if self._subscriptions.pop(probe, None) is not None:
+            for topic in (*subscription.topics, probe):
+                self._subscriber.unsubscribe(topic)
+
+    # -- reading ----------------------------------------------------------------------------------------------
+
+    def _read_commands(self) -> None:
+        if self._closed:
+            return
+        now = self._clock.monotonic()
+        receive = self._dealer.recv_multipart
+        for _ in range(_READ_AT_ONCE):
+            try:
+                frames = receive(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            if len(frames) == 2:
+                self._core.receive(frames[0], frames[1], now)
+        else:
+            self._loop.call_soon(self._read_commands)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Hand on what the core gathered."""
+        for command in self._core.take_deliveries():
+            self._dispatcher.dispatch(command)
+        self._resolve_outcomes()
+        if self._core.state is LinkState.UP:
+            self._up.set()
+        elif self._core.state is LinkState.FENCED:
+            self.fenced.set()
+            self._up.set()
+        else:
+            self._up.clear()
+        if not self._flush_scheduled:
+            self._schedule_flush()
+
+    def _resolve_outcomes(self) -> None:
+        for pending in self._core.take_outcomes():
+            waiter = pending.waiter
+            if waiter is not None and not waiter.done():
+                waiter.set_result(None)
+
+    def _read_monitor(self) -> None:
+        now = self._clock.monotonic()
+        while not self._closed:
+            try:
+                frames = self._monitor.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            (event,) = struct.unpack_from("=H", frames[0])
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self._core.link_up(now)
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._unsent.clear()
+                self._core.link_down(now)
+        if not self._closed:
+            self._settle()
+
+    def _read_publisher(self) -> None:
+        while not self._closed:
+            try:
+                frame = self._publisher.recv(zmq.DONTWAIT)
+            except zmq.Again:
+                break
+            self._attached = frame[:1] == b"\x01"
+        if not self._closed:
+            self._schedule_flush()
+
+    def _read_events(self) -> None:
+        if self._closed:
+            return
+        for _ in range(_READ_AT_ONCE):
+            try:
+                frames = self._subscriber.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            if len(frames) == 3:
+                self._on_event(frames[0].decode("utf-8", "replace"), frames[1], frames[2])
+        self._loop.call_soon(self._read_events)
+
+    def _on_event(self, topic: str, number_frame: bytes, body: bytes) -> None:
+        if topic.startswith(PROBE):
+            probed = self._subscriptions.get(topic)
+            if probed is not None:
+                probed.attach()
+            return
+        self._events_received += 1
+        matching = [subscription for subscription in self._subscriptions.values() if subscription.matches(topic)]
+        if not matching:
+            return
+        try:
+            numbers = numbers_of(number_frame)
+            envelope = _decode_event(body)
+            message = VOCABULARY.decode(envelope.type, envelope.payload)
+        except (ValueError, msgspec.DecodeError, NervError):
+            for subscription in matching:
+                subscription.undecodable += 1
+            return
+        for subscription in matching:
+            subscription.offer(topic, numbers, envelope, message)
+
+    # -- writing ----------------------------------------------------------------------------------------------
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_scheduled and self._opened:
+            self._flush_scheduled = True
+            self._loop.call_soon(self._flush_in_turn)
+
+    def _flush_in_turn(self) -> None:
+        self._flush_scheduled = False
+        if not self._closed:
+            self._flush()
+            self._arm()
+
+    def _flush(self) -> None:
+        dealer = self._dealer
+        try:
+            while self._unsent:
+                self._send(self._unsent[0])
+                self._unsent.popleft()
+            for message in self._core.outgoing(self._clock.monotonic()):
+                self._unsent.append(message)
+                self._send(message)
+                self._unsent.pop()
+        except zmq.Again:
+            pass  # what was not taken stays first in line; `_arm` tries again soon
+        if self._attached and self._events:
+            self._flush_events()
+        if dealer.get(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._read_commands)
+
+    def _send(self, message: tuple[bytes, bytes]) -> None:
+        self._dealer.send(message[0], zmq.DONTWAIT | zmq.SNDMORE)
+        self._dealer.send(message[1], zmq.DONTWAIT)
+
+    def _flush_events(self) -> None:
+        events = self._events
+        try:
+            while events:
+                self._publisher.send_multipart(events[0], zmq.DONTWAIT)
+                events.popleft()
+        except zmq.Again:
+            return
+        if self._publisher.get(zmq.EVENTS) & zmq.POLLIN:
+            self._loop.call_soon(self._read_publisher)
+
+    # -- time -------------------------------------------------------------------------------------------------
+
+    def _arm(self) -> None:
+        due = self._core.next_due()
+        now = self._loop.time()
+        wait = _SAFETY if due is None else max(0.0, min(_SAFETY, due - self._clock.monotonic()))
+        if self._unsent or (self._attached and self._events):
+            wait = min(wait, _BLOCKED_RETRY)
+        if self._timer is not None:
+            if self._timer_due <= now + wait + 0.001 and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+        self._timer_due = now + wait
+        self._timer = self._loop.call_later(wait, self._on_timer)
+
+    def _on_timer(self) -> None:
+        if self._closed:
+            return
+        self._timer = None
+        self._core.epoch = self._clock.wall() - self._clock.monotonic()
+        self._core.tick(self._clock.monotonic())
+        self._read_commands()
+        self._read_monitor()
+        self._read_publisher()
+        self._read_events()
+        self._flush()
+        self._arm()
+
+    @property
+    def in_flight(self) -> int:
+        """Handlers that run or wait for their turn."""
+        return self._dispatcher.in_flight if self._opened else 0
+
+    def statistics(self) -> PeerStatistics:
+        return PeerStatistics(
+            core=self._core.counts(),
+            events_published=self._published,
+            events_dropped=self._events_dropped,
+            events_waiting=len(self._events),
+            events_received=self._events_received,
+            subscriptions=len(self._subscriptions),
+            in_flight=self.in_flight,
+        )
+
+
+def error_for(pending: Pending) -> NervError:
+    """The exception for a request that has no answer."""
+    info = pending.error
+    if info is None:
+        info = ErrorInfo(code=ErrorCode.CANCELLED, reason="the request was abandoned")
+    return _ERRORS.get(info.code, RemoteError)(info)

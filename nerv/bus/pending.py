@@ -1,0 +1,148 @@
+"""The sender's side of delivery: commands without an outcome, when to send each again, when to give up."""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+from typing import Any
+
+from nerv.bus.envelope import Envelope, EnvelopeId
+from nerv.bus.limits import Limits
+from nerv.errors import ErrorCode, ErrorInfo
+
+
+TAKEN = -1.0
+"""Marks a timer that `PendingTable.due` has handed out: a second entry of the same time is void."""
+
+
+class Pending:
+    """One command on its way. Exactly one of ``answer`` and ``error`` is set once it is ``done``."""
+
+    __slots__ = ("acked", "answer", "busy", "deadline", "done", "due", "envelope", "error", "sent", "tries", "waiter")
+
+    def __init__(self, envelope: Envelope, deadline: float) -> None:
+        self.envelope = envelope
+        self.deadline = deadline
+        self.due = deadline
+        self.acked = False
+        self.sent = False
+        self.done = False
+        self.tries = 0
+        self.busy: ErrorInfo | None = None
+        self.answer: Envelope | None = None
+        self.error: ErrorInfo | None = None
+        self.waiter: Any = None
+        """For the shell: whatever it wants to find again when the outcome is there."""
+
+
+class PendingTable:
+    """All commands of one peer that have no outcome yet, and their timers.
+
+    Nearly every command is answered long before its first resend, so timers of that one length wait in a plain
+    queue; only the exceptions pay for the heap.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._by_id: dict[EnvelopeId, Pending] = {}
+        self._first: deque[tuple[float, Pending]] = deque()
+        self._later: list[tuple[float, int, Pending]] = []
+        self._order = 0
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __iter__(self) -> Iterator[Pending]:
+        return iter(self._by_id.values())
+
+    def get(self, command: EnvelopeId) -> Pending | None:
+        return self._by_id.get(command)
+
+    def add(self, pending: Pending, now: float) -> None:
+        self._by_id[pending.envelope.id] = pending
+        due = now + self.limits.resend
+        if due < pending.deadline:
+            pending.due = due
+            self._first.append((due, pending))
+        else:
+            self._wait(pending, pending.deadline)
+
+    def _wait(self, pending: Pending, due: float) -> None:
+        pending.due = min(due, pending.deadline)
+        self._order += 1
+        heapq.heappush(self._later, (pending.due, self._order, pending))
+
+    def sent(self, pending: Pending, now: float) -> None:
+        """It went out (again): wait longer from time to time for a sign of it."""
+        limits = self.limits
+        pending.sent = True
+        if pending.acked:
+            pause = min(limits.probe_max, limits.probe * 2.0 ** min(pending.tries, 8))
+        else:
+            pause = min(limits.resend_max, limits.resend * 2.0 ** min(pending.tries, 8))
+        pending.tries += 1
+        self._wait(pending, now + pause)
+
+    def postpone(self, pending: Pending, due: float) -> None:
+        """Do nothing before ``due`` (a NACK said when to try again)."""
+        self._wait(pending, due)
+
+    def acked(self, pending: Pending, now: float) -> None:
+        if not pending.acked:
+            pending.acked = True
+            pending.tries = 0
+            pending.busy = None
+            self._wait(pending, now + self.limits.probe)
+
+    def resolve(self, pending: Pending, *, answer: Envelope | None = None, error: ErrorInfo | None = None) -> None:
+        self._by_id.pop(pending.envelope.id, None)
+        pending.done = True
+        pending.answer = answer
+        pending.error = error
+
+    def due(self, now: float) -> list[Pending]:
+        """Those whose timer is over, each once; the caller resolves, sends or postpones every one of them."""
+        ready: list[Pending] = []
+        first = self._first
+        while first and first[0][0] <= now:
+            due, pending = first.popleft()
+            if not pending.done and pending.due == due:
+                pending.due = TAKEN
+                ready.append(pending)
+        later = self._later
+        while later and later[0][0] <= now:
+            due, _, pending = heapq.heappop(later)
+            if not pending.done and pending.due == due:
+                pending.due = TAKEN
+                ready.append(pending)
+        return ready
+
+    def next_due(self) -> float | None:
+        """When `due` has something to say, at the earliest."""
+        first, later = self._first, self._later
+        while first and first[0][1].done:
+            first.popleft()
+        while later and later[0][2].done:
+            heapq.heappop(later)
+        times = [queue[0][0] for queue in (first, later) if queue]
+        return min(times) if times else None
+
+
+def deadline_error(pending: Pending, *, connected: bool) -> ErrorInfo:
+    """Why the deadline passed, as well as the sender can know it."""
+    target = pending.envelope.target
+    if pending.busy is not None:
+        return pending.busy
+    if not connected and not pending.sent:
+        return ErrorInfo(
+            code=ErrorCode.DISCONNECTED,
+            reason=f"no connection to the broker before the deadline of {pending.envelope.type!r}",
+            fix="is the cluster running? `nerv status` shows it",
+        )
+    accepted = f"{target!r} accepted it" if pending.acked else f"{target!r} did not acknowledge it"
+    return ErrorInfo(
+        code=ErrorCode.DEADLINE,
+        reason=f"{pending.envelope.type!r} had no outcome before its deadline; {accepted}",
+        fix="it may still be handled; ask for its state before sending it anew, or allow more time",
+    )
