@@ -1,0 +1,20 @@
+"""What travels on the wire of a chat page, and which of it is proved to be the reply. Knows a Playwright page;
+no bus, no tasks, no recipes' files, and nothing of where things stand on the page may come in."""
+
+from drivers.capture.exchange import Connection, Exchange
+from drivers.capture.proof import Verdict, compare
+from drivers.capture.rule import StreamActivity, StreamRule, WireActivity, WireDelta, WireReply
+from drivers.capture.wire import WireCapture
+
+__all__ = (
+    "Connection",
+    "Exchange",
+    "StreamActivity",
+    "StreamRule",
+    "Verdict",
+    "WireActivity",
+    "WireCapture",
+    "WireDelta",
+    "WireReply",
+    "compare",
+)

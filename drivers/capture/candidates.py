@@ -1,0 +1,200 @@
+"""What may be the reply: for every path, condition and id, the pieces joined and the last value."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import urllib.parse
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from drivers.capture.framing import Message
+from drivers.capture.patches import PatchReader
+from drivers.capture.paths import Leaf, leaves
+from drivers.capture.rule import APPEND, PATCH, SNAPSHOT, WHOLE, StreamRule
+
+MAX_KEYS = 6000
+"""Different (path, conditions, id) of one logical stream; later ones are not followed."""
+SOFT_CHARS = 400_000
+"""Beyond this, pieces that repeat what was before are dropped and only the last value is kept."""
+MAX_CHARS = 8_000_000
+"""Beyond this, pieces are dropped whatever they are."""
+MAX_WHOLE = 64
+"""So many of the newest single values of a path are tried as whole replies."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    path: str
+    where: tuple[str, ...]
+    group: str = ""
+    group_value: str = ""
+
+
+@dataclass(slots=True)
+class Track:
+    """The values of one key, one for each message that had it."""
+
+    pieces: list[str] = field(default_factory=list)
+    parts: list[int] = field(default_factory=list)
+    """Where in ``pieces`` a new connection begins."""
+    last: str = ""
+    count: int = 0
+    grew: int = 0
+    chars: int = 0
+    dropped: bool = False
+    connection: int = -1
+    first_at: int = 0
+
+    def add(self, text: str, connection: int, at: int) -> None:
+        if self.count == 0:
+            self.first_at = at
+        if connection != self.connection:
+            self.parts.append(len(self.pieces))
+            self.connection = connection
+        if self.count and len(text) >= len(self.last) and text.startswith(self.last):
+            self.grew += 1
+        self.count += 1
+        self.last = text
+        self.chars += len(text)
+        if self.dropped:
+            return
+        self.pieces.append(text)
+        repeats = self.grew >= 0.6 * (self.count - 1)
+        if self.chars > MAX_CHARS or (self.chars > SOFT_CHARS and repeats and self.count > 8):
+            self.pieces, self.parts, self.dropped = [], [], True
+
+    @property
+    def snapshots(self) -> bool:
+        """Whether each value holds the one before."""
+        return self.count > 1 and self.grew >= 0.8 * (self.count - 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    text: str
+    rule: StreamRule
+    growth: int
+    """In how many steps it came; a rule that grows is worth more for streaming."""
+    first_at: int
+
+
+@dataclass(slots=True)
+class LogicalStream:
+    """All responses of one kind of address, or all sockets of one, as one sequence of messages."""
+
+    url: str
+    transport: str
+    framing: str = "json"
+    tracks: dict[Key, Track] = field(default_factory=dict)
+    patches: PatchReader = field(default_factory=PatchReader)
+    messages: int = 0
+    overflowed: bool = False
+    openings: list[tuple[int, Leaf]] = field(default_factory=list)
+    """The first texts seen, for replies whose first piece travels apart."""
+
+    def feed(self, message: Message, connection: int) -> None:
+        self.messages += 1
+        joined: dict[Key, list[str]] = {}
+        for leaf in (*leaves(message), *self.patches.feed(message)):
+            if len(self.openings) < 400:
+                self.openings.append((self.messages, leaf))
+            for key in keys_of(leaf):
+                joined.setdefault(key, []).append(leaf.text)
+        for key, texts in joined.items():
+            track = self.tracks.get(key)
+            if track is None:
+                if len(self.tracks) >= MAX_KEYS:
+                    self.overflowed = True
+                    continue
+                track = self.tracks[key] = Track()
+            track.add("".join(texts), connection, self.messages)
+
+    def candidates(self) -> Iterator[Candidate]:
+        for key, track in list(self.tracks.items()):
+            yield from self._of(key, track)
+
+    def _of(self, key: Key, track: Track) -> Iterator[Candidate]:
+        patched = "~" in key.path
+        growing = PATCH if patched else SNAPSHOT
+        mode = growing if track.count > 1 else WHOLE
+        # A growing value comes in steps only when it holds what was before.
+        yield self._candidate(key, track, track.last, mode, track.grew + 1 if track.snapshots else 1)
+        if track.dropped or track.count < 2:
+            return
+        for value in dict.fromkeys(track.pieces[-MAX_WHOLE:]):
+            if value != track.last:
+                yield self._candidate(key, track, value, WHOLE, 1)
+        if track.snapshots and track.count > 3:
+            return
+        joined = "".join(track.pieces)
+        yield self._candidate(key, track, joined, APPEND, track.count)
+        if len(track.parts) > 1:
+            for start, end in zip(track.parts, [*track.parts[1:], len(track.pieces)], strict=True):
+                if end - start > 1:
+                    yield self._candidate(key, track, "".join(track.pieces[start:end]), APPEND, end - start)
+        for decode in DECODERS:
+            text = decoded_pieces(track.pieces, decode)
+            if text is not None:
+                yield self._candidate(key, track, text, APPEND, track.count, decode)
+
+    def _candidate(
+        self, key: Key, track: Track, text: str, mode: str, growth: int, decode: str = ""
+    ) -> Candidate:
+        rule = StreamRule(
+            url=self.url,
+            transport=self.transport,
+            framing=self.framing,
+            path=key.path,
+            mode=mode,
+            where=key.where,
+            group=key.group,
+            decode=decode,
+        )
+        return Candidate(text=text, rule=rule, growth=growth, first_at=track.first_at)
+
+
+def keys_of(leaf: Leaf) -> Iterator[Key]:
+    """The keys under which a text is kept: each path alone, with each condition, with all, and by id."""
+    choices: list[tuple[str, ...]] = [()]
+    choices += [(condition,) for condition in leaf.conditions]
+    if len(leaf.conditions) > 1:
+        choices.append(leaf.conditions)
+    for path in leaf.paths:
+        for where in choices:
+            yield Key(path, where)
+    if leaf.group is not None:
+        for where in dict.fromkeys(((), leaf.conditions)):
+            yield Key(leaf.paths[0], where, *leaf.group)
+
+
+DECODERS = ("unescape", "percent", "base64")
+
+
+def decode_piece(text: str, decode: str) -> str:
+    """One piece as its text. Raises ValueError where it is not so encoded."""
+    if decode == "unescape":
+        return text.replace("\\r\\n", "\n").replace("\\n", "\n").replace("\\t", "\t").replace('\\"', '"')
+    if decode == "percent":
+        return urllib.parse.unquote(text, errors="strict")
+    if decode == "base64":
+        try:
+            return base64.b64decode(text, validate=True).decode()
+        except binascii.Error as error:
+            raise ValueError(str(error)) from error
+    return text
+
+
+def decoded_pieces(pieces: list[str], decode: str) -> str | None:
+    """All pieces decoded and joined; None when they are not so encoded."""
+    joined = "".join(pieces)
+    if decode == "unescape" and ("\n" in joined.strip() or "\\n" not in joined):
+        return None
+    if decode == "percent" and ("%" not in joined or any(c.isspace() for c in joined)):
+        return None
+    if decode == "base64" and (any(len(p) % 4 for p in pieces) or any(c.isspace() for c in joined)):
+        return None
+    try:
+        return "".join(decode_piece(piece, decode) for piece in pieces)
+    except ValueError:
+        return None

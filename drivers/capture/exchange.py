@@ -1,0 +1,429 @@
+"""One exchange on the wire: the messages since the prompt was sent, what of them is the reply, and its growth.
+
+No browser in here: connections are fed with bytes or frames, with times from the caller.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+from drivers.capture.binary import binary_messages, grpc_frames
+from drivers.capture.candidates import Candidate, LogicalStream
+from drivers.capture.framing import BINARY, BodyFraming, Message
+from drivers.capture.live import RuleReader, change
+from drivers.capture.packets import SocketFraming
+from drivers.capture.proof import Verdict, compare
+from drivers.capture.rule import (
+    APPEND,
+    HTTP,
+    WEBSOCKET,
+    StreamActivity,
+    StreamRule,
+    WireActivity,
+    WireDelta,
+    WireReply,
+    url_pattern,
+)
+from drivers.capture.words import THINK, page_words
+
+MAX_STREAM_BYTES = 32_000_000
+"""A response or socket that carries more within one exchange is not read further; activity says so."""
+MAX_HISTORY_CHARS = 24_000_000
+"""Messages kept for replay; when full they are folded into candidates only, and `follow` offers nothing new."""
+MAX_STREAMS = 400
+"""Connections remembered in one exchange; the oldest ended ones are forgotten first."""
+MAX_LOGICAL = 64
+"""Kinds of addresses whose messages are read in one exchange."""
+MAX_PROVED = 400
+"""Different candidate texts compared with the page, the most alike in length first."""
+
+_BINARY_TYPES = ("octet-stream", "protobuf", "grpc", "connect+", "msgpack", "eventstream")
+
+
+@dataclass(slots=True)
+class Connection:
+    """One response or one socket, over its whole life; counters are of the current exchange."""
+
+    url: str
+    transport: str
+    content_type: str = ""
+    opened_at: float = 0.0
+    number: int = 0
+    received: int = 0
+    last_byte_at: float = 0.0
+    chunks: int = 0
+    ended: bool = False
+    failure: str | None = None
+    close_code: int | None = None
+    closed: bool = False
+    pattern: str = ""
+    total: int = 0
+    _body: BodyFraming | None = None
+    _socket: SocketFraming | None = None
+    _decoder: codecs.IncrementalDecoder | None = None
+    _bytes: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.pattern = url_pattern(self.url)
+        if self.transport == WEBSOCKET:
+            self._socket = SocketFraming(self.url)
+
+    @property
+    def framing(self) -> str:
+        return (self._body and self._body.kind) or (self._socket and self._socket.kind) or BINARY
+
+    @property
+    def is_binary(self) -> bool:
+        return (
+            any(mark in self.content_type for mark in _BINARY_TYPES)
+            and "grpc-web-text" not in self.content_type
+        )
+
+    def body(self, data: bytes, *, final: bool = False) -> list[Message]:
+        """Messages completed by a piece of a response body."""
+        if self.is_binary:
+            return self._binary_body(data, final=final)
+        if self._body is None:
+            charset = self.content_type.partition("charset=")[2].split(";")[0].strip(" \"'") or "utf-8"
+            try:
+                self._decoder = codecs.getincrementaldecoder(charset)("replace")
+            except LookupError:
+                self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            self._body = BodyFraming(self.content_type, self.url)
+        assert self._decoder is not None
+        return self._body.feed(self._decoder.decode(data, final), final=final)
+
+    def _binary_body(self, data: bytes, *, final: bool) -> list[Message]:
+        self._bytes += data
+        if len(self._bytes) > MAX_STREAM_BYTES:
+            self._bytes = b""
+        frames: list[bytes] = []
+        if "grpc" in self.content_type or "connect+" in self.content_type:
+            frames, self._bytes = grpc_frames(self._bytes)
+        elif final or (self._bytes[:1] in (b"{", b"d", b"e") and self._bytes[-1:] == b"\n"):
+            frames, self._bytes = [self._bytes], b""
+        return [message for frame in frames for message in binary_messages(frame)]
+
+    def frame(self, data: str | bytes) -> list[Message]:
+        """Messages in one frame of a socket."""
+        assert self._socket is not None
+        return self._socket.binary(data) if isinstance(data, bytes) else self._socket.text(data)
+
+
+@dataclass(slots=True)
+class _Event:
+    connection: Connection
+    message: Message
+
+
+@dataclass
+class Exchange:
+    """What travelled since ``began_at`` (event loop time) in answer to ``prompt``."""
+
+    prompt: str
+    rule: StreamRule | None = None
+    on_delta: Callable[[WireDelta], None] | None = None
+    began_at: float = 0.0
+    connections: list[Connection] = field(default_factory=list)
+    http_errors: list[tuple[int, str]] = field(default_factory=list)
+    overflowed: dict[str, None] = field(default_factory=dict)
+    _history: list[_Event] = field(default_factory=list)
+    _history_chars: int = 0
+    _history_lost: bool = False
+    _folded: int = 0
+    _streams: dict[tuple[str, str], LogicalStream] = field(default_factory=dict)
+    _reader: RuleReader | None = None
+    _reply_on: Connection | None = None
+    _emitted: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.rule is not None:
+            self._reader = RuleReader(self.rule)
+
+    # -- what arrives ---------------------------------------------------------------------------------
+
+    def carried(self, connection: Connection, size: int, now: float) -> bool:
+        """Count bytes; False when this connection has had its share and is not to be read further."""
+        if connection not in self.connections:
+            connection.received = connection.chunks = 0
+            connection.number = len(self.connections)
+            self.connections.append(connection)
+            if len(self.connections) > MAX_STREAMS:
+                oldest = next((c for c in self.connections if c.ended or c.closed), self.connections[0])
+                self.connections.remove(oldest)
+                self.overflowed[f"more than {MAX_STREAMS} streams"] = None
+        connection.received += size
+        connection.chunks += 1
+        connection.last_byte_at = now
+        if connection.received > MAX_STREAM_BYTES:
+            self.overflowed[f"{connection.pattern}: more than {MAX_STREAM_BYTES} bytes"] = None
+            return False
+        return True
+
+    def take(self, connection: Connection, messages: list[Message], size: int) -> None:
+        """Messages of a connection, ``size`` characters together."""
+        if self._history_chars + size > MAX_HISTORY_CHARS:
+            self._fold()
+            self._history, self._folded, self._history_chars, self._history_lost = [], 0, 0, True
+            self.overflowed["more messages than are kept for replay"] = None
+        self._history_chars += size
+        for message in messages:
+            self._history.append(_Event(connection, message))
+            if self._reader is not None and self._matches(self._reader.rule, connection):
+                self._read(connection, message)
+
+    def _matches(self, rule: StreamRule, connection: Connection) -> bool:
+        return connection.transport == rule.transport and fnmatchcase(connection.pattern, rule.url)
+
+    def _read(self, connection: Connection, message: Message) -> None:
+        assert self._reader is not None
+        delta = self._reader.feed(message)
+        if delta is not None:
+            self._reply_on = connection
+            self._emit(delta)
+
+    def _emit(self, delta: WireDelta) -> None:
+        if self._emitted is not None:  # another rule spoke before: say what differs
+            text, self._emitted = self._emitted, None
+            correction = change(text, self._reader.text if self._reader else "")
+            if correction is None:
+                return
+            delta = correction
+        if self.on_delta is not None:
+            self.on_delta(delta)
+
+    # -- what was seen --------------------------------------------------------------------------------
+
+    def activity(self) -> WireActivity:
+        streams = tuple(
+            StreamActivity(
+                url=c.url,
+                transport=c.transport,
+                streaming=c.transport == WEBSOCKET or c.chunks > 1,
+                received=c.received,
+                last_byte_at=c.last_byte_at,
+                ended=c.ended or c.closed,
+                failure=c.failure,
+                close_code=c.close_code,
+            )
+            for c in self.connections
+        )
+        bodies = [c for c in self.connections if c.transport == HTTP]
+        reply_ended = None
+        if self._reply_on is not None:
+            on = self._reply_on
+            reply_ended = on.ended if on.transport == HTTP else (True if on.closed else None)
+        return WireActivity(
+            streams=streams,
+            last_byte_at=max((c.last_byte_at for c in self.connections), default=None),
+            open_streams=sum(1 for c in bodies if not c.ended),
+            ended=bool(bodies) and all(c.ended for c in bodies),
+            reply_ended=reply_ended,
+            failed=tuple((c.url, c.failure) for c in self.connections if c.failure),
+            http_errors=tuple(self.http_errors),
+            closed=tuple((c.url, c.close_code) for c in self.connections if c.closed),
+            overflowed=tuple(self.overflowed),
+        )
+
+    # -- what is the reply ----------------------------------------------------------------------------
+
+    def live_text(self) -> str | None:
+        """The reply so far by the rule in use; None while there is none or it has found nothing."""
+        return self._reader.text if self._reader is not None and self._reader.seen else None
+
+    def follow(self, page_text: str) -> StreamRule | None:
+        """The rule by which the reply grows that the page shows in part; from then on deltas are emitted."""
+        if len(page_words(page_text)) < 3:
+            return self._reader.rule if self._reader is not None and self._reader.seen else None
+        live = self.live_text()
+        if live is not None and compare(live, page_text, partial=True).ok:
+            return self._reader.rule if self._reader is not None else None
+        if self._history_lost:
+            return None
+        grown = [c for c in self._candidates() if c.growth > 1 and not c.rule.decode]
+        best: tuple[tuple[float, ...], StreamRule] | None = None
+        for text, group in _by_text(grown, page_text):
+            verdict = compare(text, page_text, partial=True)
+            if verdict.ok and not self._is_prompt(text):
+                candidate = min(group, key=_preference)
+                rank = (verdict.score, verdict.matched, candidate.growth)
+                if best is None or rank > best[0]:
+                    best = (rank, candidate.rule)
+        if best is None:
+            return None
+        self._use(best[1])
+        return best[1]
+
+    def _use(self, rule: StreamRule) -> None:
+        """Read by this rule from the first message of the exchange on."""
+        before = self._reader.text if self._reader is not None and self._reader.seen else ""
+        self._reader, self._emitted = RuleReader(rule), before
+        last: Connection | None = None
+        for event in self._history:
+            if self._matches(rule, event.connection):
+                self._reader.feed(event.message)
+                last = event.connection
+        self._reply_on = last
+        correction = change(before, self._reader.text)
+        self._emitted = None
+        if correction is not None and self.on_delta is not None:
+            self.on_delta(correction)
+
+    def prove(self, page_text: str) -> WireReply | None:
+        """The text on the wire that is this reply; None when nothing is proved."""
+        live = self.live_text()
+        if live and self._reader is not None and not self._is_prompt(live):
+            verdict = compare(live, page_text)
+            if verdict.exact and not self._reader.rule.seed:
+                return _reply(live, self._reader.rule, verdict)
+        proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
+        for text, group in _by_text(list(self._candidates()), page_text):
+            if self._is_prompt(text):
+                continue
+            whole, verdict = _compare_thinking(text, page_text)
+            if verdict.ok:
+                rank = (round(verdict.score, 5), float(len(whole.strip())), float(len(whole)))
+                proved.append((rank, whole, group, verdict))
+        if not proved:
+            return None
+        _, text, group, verdict = max(proved, key=lambda item: item[0])
+        rule = min(group, key=_preference).rule
+        if all(candidate.growth < 2 for candidate in group):
+            rule = self._growing_rule(text) or rule
+        return _reply(text, rule, verdict)
+
+    def _growing_rule(self, text: str) -> StreamRule | None:
+        """A rule whose pieces are ``text`` but for a first piece that travelled apart."""
+        best: Candidate | None = None
+        for stream in self._streams.values():
+            for candidate in stream.candidates():
+                if (
+                    candidate.rule.mode != APPEND
+                    or candidate.growth < 3
+                    or len(candidate.text) < len(text) // 2
+                ):
+                    continue
+                if not text.endswith(candidate.text):
+                    continue
+                start = text[: len(text) - len(candidate.text)]
+                seed = next(
+                    (leaf for at, leaf in stream.openings if at <= candidate.first_at and leaf.text == start),
+                    None,
+                )
+                if seed is None and start:
+                    continue
+                if best is None or _preference(candidate) < _preference(best):
+                    best = candidate
+                    best_seed = seed.paths[0] if seed is not None else ""
+        if best is None:
+            return None
+        rule = best.rule
+        return StreamRule(
+            url=rule.url,
+            transport=rule.transport,
+            framing=rule.framing,
+            path=rule.path,
+            mode=rule.mode,
+            where=rule.where,
+            group=rule.group,
+            seed=best_seed,
+        )
+
+    def _is_prompt(self, text: str) -> bool:
+        return " ".join(text.split()) == " ".join(self.prompt.split())
+
+    def _candidates(self) -> Iterator[Candidate]:
+        self._fold()
+        for stream in self._streams.values():
+            yield from stream.candidates()
+
+    def _fold(self) -> None:
+        """Bring the messages since the last call into the candidates."""
+        for event in self._history[self._folded :]:
+            connection = event.connection
+            key = (connection.pattern, connection.transport)
+            stream = self._streams.get(key)
+            if stream is None:
+                if len(self._streams) >= MAX_LOGICAL:
+                    self.overflowed[f"more than {MAX_LOGICAL} kinds of addresses"] = None
+                    continue
+                stream = self._streams[key] = LogicalStream(connection.pattern, connection.transport)
+            stream.framing = connection.framing
+            stream.feed(event.message, connection.number)
+            if stream.overflowed:
+                self.overflowed[f"{connection.pattern}: more paths than are followed"] = None
+        self._folded = len(self._history)
+
+
+def _compare_thinking(text: str, page_text: str) -> tuple[str, Verdict]:
+    """Compare; where the text begins with thoughts in a tag that the page does not show, without these."""
+    verdict = compare(text, page_text)
+    thoughts = THINK.match(text)
+    if thoughts is not None and not verdict.exact:
+        rest = text[thoughts.end() :]
+        alone = compare(rest, page_text)
+        if alone.score > verdict.score:
+            return rest, alone
+    return text, verdict
+
+
+def _by_text(candidates: list[Candidate], page_text: str) -> Iterator[tuple[str, list[Candidate]]]:
+    """Candidates with the same text together, those that cannot fit left out, likeliest first."""
+    groups: dict[str, list[Candidate]] = {}
+    for candidate in candidates:
+        if candidate.text.strip():
+            groups.setdefault(candidate.text, []).append(candidate)
+    words = sorted({w.text for w in page_words(page_text)}, key=lambda word: (-len(word), word))
+    sample = words[: max(8, len(words) // 20)][:24]
+    size = len(page_text)
+    likely = []
+    for text, group in groups.items():
+        folded = text.casefold()
+        if len(text) < 0.3 * size and len(text) < size - 400:
+            continue
+        hits = sum(1 for word in sample if word in folded)
+        if not sample or hits * 3 >= len(sample):
+            likely.append((-hits, abs(len(text) - size), text, group))
+    likely.sort(key=lambda item: item[:2])
+    for _, _, text, group in likely[:MAX_PROVED]:
+        yield text, group
+
+
+def _preference(candidate: Candidate) -> tuple[int, ...]:
+    """Which rule to keep among those that give the same text (least is best): the one that grows in most steps,
+    asks for what a protocol fixes, and does not count on positions."""
+    rule = candidate.rule
+    return (
+        -min(candidate.growth, 1 << 20),
+        1 if rule.decode else 0,
+        1 if rule.group else 0,
+        _where_rank(rule.where),
+        _path_rank(rule),
+        -rule.path.count("m"),
+        len(rule.path),
+    )
+
+
+def _where_rank(where: tuple[str, ...]) -> int:
+    if not where:
+        return 1
+    if len(where) == 1:
+        path = where[0].partition("=")[0]
+        if path == "event" or path.endswith((".type", ".event", ".msg", ".kind", ".op", ".role")):
+            return 0
+        return 2
+    return 3
+
+
+def _path_rank(rule: StreamRule) -> int:
+    wild, last = "[*]" in rule.path, "[-1]" in rule.path
+    if not wild and not last:
+        return 0 if "[" not in rule.path.partition("~")[2] else 2
+    return int(last) if rule.mode == APPEND else int(wild)
+
+
+def _reply(text: str, rule: StreamRule, verdict: Verdict) -> WireReply:
+    return WireReply(text=text, rule=rule, exact=verdict.exact, score=verdict.score, why=verdict.why)
