@@ -7,14 +7,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from actors.driver.attempt import Attempt, LeaseLost
+from actors.driver.settings import DriverSettings
 from drivers.discovery import discover
 from drivers.recipes import Catalog, Recipe
 from drivers.session import BrowserConfig, BrowserSession, PageLease
 from drivers.trouble import Trouble
-from nerv.actor import Actor, Context, handles
-
-from actors.driver.attempt import Attempt, LeaseLost
-from actors.driver.settings import DriverSettings
 from kernel.messages import (
     KERNEL,
     AttemptCancel,
@@ -24,6 +22,7 @@ from kernel.messages import (
     ProviderDiscover,
 )
 from kernel.tasks import DEFAULT_ACCOUNT, Task, TaskError, TaskId, TroubleKind
+from nerv.actor import Actor, Context, handles
 from nerv.errors import ErrorCode, ErrorInfo, NervError
 from nerv.messages import Ok
 from nerv.settings import decode_settings

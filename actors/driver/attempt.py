@@ -8,14 +8,11 @@ from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TypeVar
 
+from actors.driver.outbox import DeltaOutbox
 from drivers.chat import Resume, run_chat
 from drivers.recipes import Recipe
 from drivers.session import PageLease
 from drivers.trouble import Trouble
-from nerv.actor import Log
-from nerv.bus.peer_socket import Peer
-
-from actors.driver.outbox import DeltaOutbox
 from kernel.messages import (
     KERNEL,
     QUEUE,
@@ -31,6 +28,8 @@ from kernel.messages import (
     TaskStage,
 )
 from kernel.tasks import LeaseToken, ReplySummary, Stage, Task, TaskError, TroubleKind
+from nerv.actor import Log
+from nerv.bus.peer_socket import Peer
 from nerv.errors import ErrorCode, NervError
 
 STORE_SECONDS = 60.0

@@ -141,7 +141,7 @@ async def _count(playground: Playground, lines: list[Line]) -> bool:
     good = good and not twice
     click.echo(
         f"\n{len(lines)} prompts, {sum(line.ended for line in lines)} ended, "
-        f"{'none' if not twice else twice} sent twice, {'nothing' if good else 'SOMETHING'} lost."
+        f"{twice or 'none'} sent twice, {'nothing' if good else 'SOMETHING'} lost."
     )
     return good
 
