@@ -1,0 +1,259 @@
+"""Starting, finding and stopping a supervisor from outside: what `nerv up`, `nerv down` and tests call.
+
+All functions are blocking and raise :class:`nerv.errors.NervError` with a reason and a fix.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+
+from nerv.errors import ErrorCode, ErrorInfo, NervError
+from nerv.instance import Instance
+from nerv.messages import ActorState, ActorStatus
+from nerv.supervisor import watchdog
+from nerv.supervisor.lock import (
+    AlreadyRunning,
+    InstanceLock,
+    Running,
+    clear_runtime,
+    running_info,
+    secure_runtime,
+)
+from nerv.supervisor.progress import Report
+
+POLL_SECONDS = 0.02
+AFTER_KILL_SECONDS = 5.0
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True):
+    """The result of a detached start. ``ready``: every actor is. ``actors``: their last known states."""
+
+    pid: int
+    ready: bool
+    actors: tuple[ActorStatus, ...]
+
+
+def command_line(
+    instance: Instance, config: Path | None = None, *, quiet: bool = False, detach: bool = False
+) -> list[str]:
+    """The watchdog, with the supervisor below it."""
+    line = [sys.executable, "-I", "-S", watchdog.__file__, *(["--detach"] if detach else [])]
+    line += [sys.executable, "-m", "nerv.supervisor", "--instance", instance.name]
+    if config is not None:
+        line += ["--config", str(config.absolute())]
+    return [*line, "--quiet"] if quiet else line
+
+
+def run_foreground(instance: Instance, config: Path | None = None, *, quiet: bool = False) -> NoReturn:
+    """Become the cluster: replaces this process, shows progress on stderr, ends when the cluster has stopped.
+
+    The exit status is then the supervisor's: 0 after an ordered stop, 2 for a wrong configuration or an
+    instance that already runs, 1 for a defect, 137 if it was killed.
+    """
+    line = command_line(instance, config, quiet=quiet)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(line[0], line)
+
+
+def start_detached(
+    instance: Instance,
+    config: Path | None = None,
+    *,
+    timeout: float = 60.0,
+    on_change: Callable[[ActorStatus], None] = lambda status: None,
+) -> Started:
+    """Start a supervisor that outlives this process; returns when every actor is ready.
+
+    Also returns, with ``ready`` False, when an actor refused its configuration or was parked (the rest runs),
+    and when ``timeout`` seconds have passed. Raises what the supervisor said if it did not start at all.
+    """
+    if holder := running_info(instance):
+        raise AlreadyRunning(
+            ErrorInfo(
+                code=ErrorCode.CONFLICT,
+                reason=f"instance {instance.name!r} is already run by the supervisor with pid {holder.pid}",
+                field="instance",
+                fix="stop it with `nerv down`, or choose another one with --instance",
+            )
+        )
+    secure_runtime(instance)
+    read_end, write_end = os.pipe()
+    output = instance.logs / "supervisor.out"
+    try:
+        with output.open("ab") as sink:
+            subprocess.run(
+                command_line(instance, config, detach=True),
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=sink,
+                env={**os.environ, "NERV_PROGRESS_FD": str(write_end)},
+                pass_fds=(write_end,),
+                timeout=timeout,
+                check=True,
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        os.close(read_end)
+        raise NervError(
+            ErrorInfo(code=ErrorCode.INTERNAL, reason=f"cannot start the supervisor: {error}")
+        ) from None
+    finally:
+        os.close(write_end)
+    try:
+        return _follow(read_end, time.monotonic() + timeout, on_change, output)
+    finally:
+        os.close(read_end)
+
+
+def _follow(descriptor: int, until: float, on_change: Callable[[ActorStatus], None], output: Path) -> Started:
+    actors: dict[str, ActorStatus] = {}
+    pid = 0
+    for report in _reports(descriptor, until):
+        pid = report.pid or pid
+        if report.error is not None:
+            raise NervError(report.error)
+        if report.actor is not None:
+            actors[report.actor.name] = report.actor
+            on_change(report.actor)
+            if report.actor.state in (ActorState.REFUSED, ActorState.PARKED):
+                return Started(pid=pid, ready=False, actors=tuple(actors.values()))
+        if report.ready:
+            return Started(pid=pid, ready=True, actors=tuple(actors.values()))
+    if time.monotonic() < until:
+        raise NervError(
+            ErrorInfo(
+                code=ErrorCode.INTERNAL,
+                reason="the supervisor ended while it started",
+                fix=f"its words are in {output}",
+            )
+        )
+    return Started(pid=pid, ready=False, actors=tuple(actors.values()))
+
+
+def _reports(descriptor: int, until: float) -> Iterator[Report]:
+    text = b""
+    while (left := until - time.monotonic()) > 0:
+        if not select.select([descriptor], [], [], left)[0]:
+            return
+        data = os.read(descriptor, 65536)
+        if not data:
+            return
+        *lines, text = (text + data).split(b"\n")
+        for line in lines:
+            yield msgspec.json.decode(line, type=Report)
+
+
+def stop_running(
+    instance: Instance,
+    *,
+    timeout: float = 75.0,
+    force: bool = False,
+    on_wait: Callable[[float], None] = lambda seconds: None,
+) -> bool:
+    """Stop the instance in order and wait until nothing of it is left; False if it was not running.
+
+    ``force``: no order, everything is killed at once (accepted tasks survive that, as they survive a power cut).
+    ``on_wait`` is called now and then with the seconds waited. Raises DEADLINE after ``timeout`` seconds.
+    """
+    holder = running_info(instance)
+    if holder is None:
+        return False
+    began = time.monotonic()
+    number = signal.SIGKILL if force else signal.SIGTERM
+    with contextlib.ExitStack() as stack:
+        watched = [
+            stack.enter_context(_Watched(pid)) for pid in (holder.pid, holder.watchdog_pid) if pid is not None
+        ]
+        # The pid could have been given to another process since: signal only while the lock is still held by it.
+        if running_info(instance) == holder:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(holder.pid, number)
+        while any(one.alive() for one in watched) or running_info(instance) == holder:
+            waited = time.monotonic() - began
+            if waited > timeout:
+                raise NervError(
+                    ErrorInfo(
+                        code=ErrorCode.DEADLINE,
+                        reason=f"the supervisor (pid {holder.pid}) has not stopped within {timeout:g} s",
+                        fix="`nerv down --force` kills everything of this instance; no accepted task is lost by it",
+                    )
+                )
+            on_wait(waited)
+            time.sleep(POLL_SECONDS)
+    if force:
+        _tidy(instance)
+    return True
+
+
+def reload_running(instance: Instance) -> bool:
+    """Ask for a reload by SIGHUP, for when the bus is down; False if the instance is not running."""
+    holder = running_info(instance)
+    if holder is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(holder.pid, signal.SIGHUP)
+    return True
+
+
+def _tidy(instance: Instance) -> None:
+    """What a killed supervisor could not remove itself."""
+    lock = InstanceLock(instance)
+    lock.acquire(Running(pid=os.getpid(), started_at=time.time(), run=""))
+    clear_runtime(instance)
+    lock.release()
+
+
+class _Watched:
+    """Whether one process, none of ours, still lives; a pidfd cannot be fooled by a pid given away again."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._descriptor: int | None = None
+        self._gone = False
+
+    def __enter__(self) -> _Watched:
+        if sys.platform == "linux":
+            try:
+                self._descriptor = os.pidfd_open(self._pid)
+            except ProcessLookupError:
+                self._gone = True
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+
+    def alive(self) -> bool:
+        if self._gone:
+            return False
+        if self._descriptor is not None:
+            return not select.select([self._descriptor], [], [], 0)[0]
+        try:
+            os.kill(self._pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+
+
+__all__ = (
+    "AlreadyRunning",
+    "Running",
+    "Started",
+    "command_line",
+    "reload_running",
+    "run_foreground",
+    "running_info",
+    "start_detached",
+    "stop_running",
+)

@@ -1,0 +1,373 @@
+"""The supervisor: keeps the tree up, judges signs of life and memory, answers on the bus as ``supervisor``.
+
+It never waits for a peer, a disk, a child or a reader of its log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import os
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+from nerv.bus.envelope import new_incarnation
+from nerv.bus.handlers import Context, handles
+from nerv.bus.vocabulary import Message
+from nerv.errors import ErrorCode, ErrorInfo, NervError
+from nerv.instance import Instance
+from nerv.messages import (
+    SUPERVISOR,
+    ActorChanged,
+    ActorRestart,
+    ActorState,
+    ClusterStatus,
+    Ok,
+    Reloaded,
+    SupervisorReload,
+    SupervisorStatus,
+    SupervisorStop,
+    Tick,
+)
+from nerv.supervisor.child import Child
+from nerv.supervisor.journal import Journal
+from nerv.supervisor.launch import Command, actor_command
+from nerv.supervisor.liveness import Hearing, deafness, silence
+from nerv.supervisor.progress import Progress
+from nerv.supervisor.restart import ExitKind
+from nerv.supervisor.specification import BUS, Specification, load
+from nerv.supervisor.tree import Tree
+from nerv.supervisor.usage import Sample, Sampler
+
+CHECK_SECONDS = 0.5
+TICK_SECONDS = 1.0
+STALL_SECONDS = 1.0
+"""A check that comes so late means that we stood still ourselves: judge nobody by that time."""
+STOP_ANSWER_SECONDS = 0.1
+"""Between answering `supervisor.stop` and beginning it, so that the answer leaves."""
+
+
+class Link(Protocol):
+    """The supervisor's connection to the bus, of which it must not depend: it also runs when there is none."""
+
+    def publish(self, topic: str, message: Message) -> None:
+        """Never blocks; without a connection the event is lost."""
+
+    async def run(self, owner: object, heard: Callable[[Tick], None]) -> None:
+        """Connect, connect again, serve the handlers of ``owner``, hand over ticks; until cancelled."""
+
+
+class Supervisor:
+    """One run of one instance. ``owns_process``: it may reap whatever child this process has."""
+
+    def __init__(
+        self,
+        *,
+        instance: Instance,
+        config: Path,
+        specification: Specification,
+        run: str,
+        journal: Journal,
+        link: Link,
+        progress: Progress,
+        command: Command = actor_command,
+        owns_process: bool = True,
+    ) -> None:
+        self._instance = instance
+        self._config = config
+        self._journal = journal
+        self._link = link
+        self._progress = progress
+        self._owns_process = owns_process
+        self._started_at = time.time()
+        self._incarnation = new_incarnation()
+        self._hearing = Hearing()
+        self._judged_since = time.monotonic()
+        self._loop_lag = 0.0
+        self._stop = asyncio.Event()
+        self._reason = ""
+        self._failed = False
+        self._reload_wanted = asyncio.Event()
+        self._samplers = ThreadPoolExecutor(1, thread_name_prefix="sample")
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="config")
+        self._reloading = asyncio.Lock()
+        self._tree = Tree(
+            instance=instance,
+            specification=specification,
+            run=run,
+            journal=journal,
+            command=command,
+            on_change=self._changed,
+        )
+
+    async def run(self) -> int:
+        """Start everything, keep it up until asked to stop; returns the exit status of this process."""
+        background = (
+            self._link.run(self, self.heard),
+            self._until_broken(),
+            self._announce(),
+            self._tick(),
+            self._watch(),
+            self._sample(),
+            self._reload_on_request(),
+        )
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._guarded(work)) for work in background]
+                self._tree.start()
+                await self._stop.wait()
+                self._journal.write("info", "stopping", detail=self._reason)
+                await self._bring_down()
+                for task in tasks:
+                    task.cancel()
+        finally:
+            await self._tree.close()
+            self._samplers.shutdown(wait=False, cancel_futures=True)
+            self._disk.shutdown(wait=False, cancel_futures=True)
+        return 1 if self._failed else 0
+
+    def request_stop(self, reason: str) -> None:
+        """Stop in order; asked again: stop fast."""
+        if self._stop.is_set():
+            self._journal.write("warning", "stopping fast", detail=reason)
+            self._tree.stop_fast()
+        self._reason = self._reason or reason
+        self._stop.set()
+
+    def request_reload(self) -> None:
+        """Reload in the background, as SIGHUP wants it; errors go to the log."""
+        self._reload_wanted.set()
+
+    # --- commands --------------------------------------------------------------------------------------
+
+    @handles(SupervisorStatus)
+    def on_status(self, message: SupervisorStatus, context: Context) -> ClusterStatus:
+        return self.status()
+
+    @handles(SupervisorStop)
+    def on_stop(self, message: SupervisorStop, context: Context) -> Ok:
+        asyncio.get_running_loop().call_later(
+            STOP_ANSWER_SECONDS, self._stop_once, f"asked by {context.source}"
+        )
+        return Ok()
+
+    @handles(SupervisorReload)
+    async def on_reload(self, message: SupervisorReload, context: Context) -> Reloaded:
+        return await self.reload()
+
+    @handles(ActorRestart)
+    async def on_restart(self, message: ActorRestart, context: Context) -> Ok:
+        await self.restart(message.name, message.reason)
+        return Ok()
+
+    def status(self) -> ClusterStatus:
+        """The whole tree as it is now, in order of start."""
+        order = {actor.name: place for place, actor in enumerate(self._tree.specification.actors)}
+        children = sorted(self._tree.children.values(), key=lambda child: order.get(child.name, len(order)))
+        return ClusterStatus(
+            instance=self._instance.name,
+            version=importlib.metadata.version("nerv-runtime"),
+            supervisor_pid=os.getpid(),
+            started_at=self._started_at,
+            stopping=self._stop.is_set(),
+            actors=tuple(child.status() for child in children),
+        )
+
+    async def reload(self) -> Reloaded:
+        """Read supervisor.toml again. Raises :class:`ConfigurationError` and changes nothing if it is wrong."""
+        async with self._reloading:
+            loop = asyncio.get_running_loop()
+            new = await loop.run_in_executor(self._disk, load, self._config)
+            if self._stop.is_set():
+                raise NervError(ErrorInfo(code=ErrorCode.STOPPING, reason="the cluster is stopping"))
+            done = self._tree.apply(new)
+        detail = f"added {len(done.added)}, removed {len(done.removed)}, restarted {len(done.restarted)}"
+        self._journal.write("info", "reloaded", detail=detail)
+        return done
+
+    async def restart(self, name: str, reason: str) -> None:
+        """Stop an actor by the ladder and start it again; returns when it is ready. Raises NervError."""
+        child = self._tree.children.get(name)
+        if child is None or child.retired:
+            known = ", ".join(self._tree.children)
+            raise NervError(
+                ErrorInfo(
+                    code=ErrorCode.NOT_FOUND,
+                    reason=f"no actor is called {name!r}",
+                    field="name",
+                    fix=f"known: {known}",
+                )
+            )
+        if self._stop.is_set():
+            raise NervError(ErrorInfo(code=ErrorCode.STOPPING, reason="the cluster is stopping"))
+        before = child.starts
+        child.forgive()
+        child.cycle(reason or "restart asked for")
+        self._tree.cycle_dependants(child, f"restarted with {name}")
+        while child.starts == before or child.state in (ActorState.STARTING, ActorState.STOPPING):
+            await self._tree.news()
+        if child.state is not ActorState.READY:
+            last = child.status().last_exit or ""
+            raise NervError(
+                ErrorInfo(
+                    code=ErrorCode.CONFLICT, reason=f"{name} is {child.state} after the restart: {last}"
+                )
+            )
+
+    def heard(self, tick: Tick) -> None:
+        if tick.actor == SUPERVISOR:
+            if tick.incarnation == self._incarnation:
+                self._hearing.echo(time.monotonic())
+        elif child := self._tree.children.get(tick.actor):
+            child.tick(tick.incarnation, tick.at)
+
+    # --- background ------------------------------------------------------------------------------------
+
+    async def _guarded(self, work: Coroutine[None, None, None]) -> None:
+        """A defect in one of our own tasks must not leave the tree without a minder: stop in order, exit 1."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - it is reported, and ends the run
+            self._failed = True
+            self._journal.write(
+                "error", "a defect in the supervisor", detail="".join(traceback.format_exception(error))
+            )
+            self._stop_once(f"a defect: {error!r}")
+
+    async def _until_broken(self) -> None:
+        while self._tree.broken is None:
+            await self._tree.news()
+        raise self._tree.broken
+
+    async def _reload_on_request(self) -> None:
+        while True:
+            await self._reload_wanted.wait()
+            self._reload_wanted.clear()
+            try:
+                await self.reload()
+            except NervError as error:
+                self._journal.write("error", "not reloaded: nothing is changed", detail=str(error))
+
+    async def _bring_down(self) -> None:
+        self._tree.stop(self._reason)
+        try:
+            async with asyncio.timeout(self._tree.specification.limits.stop_total_seconds):
+                await self._tree.stopped()
+        except TimeoutError:
+            self._journal.write("warning", "stop takes too long: killing the rest")
+            self._tree.stop_fast()
+            await self._tree.stopped()
+
+    async def _announce(self) -> None:
+        """Tell whoever waits for the start how it goes, until everything is ready."""
+        while not self._tree.settled():
+            await self._tree.news()
+        seconds = time.time() - self._started_at
+        self._journal.write("info", "ready", detail=f"{len(self._tree.children)} actors in {seconds:.1f} s")
+        self._progress.ready()
+
+    async def _tick(self) -> None:
+        while True:
+            self._link.publish(
+                f"tick.{SUPERVISOR}",
+                Tick(
+                    actor=SUPERVISOR,
+                    incarnation=self._incarnation,
+                    pid=os.getpid(),
+                    at=time.time(),
+                    loop_lag=self._loop_lag,
+                    gauges=self._gauges(),
+                ),
+            )
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _gauges(self) -> dict[str, float]:
+        children = self._tree.children.values()
+        return {
+            "actors": float(len(children)),
+            "actors_ready": float(sum(child.state is ActorState.READY for child in children)),
+            "restarts_total": float(sum(max(0, child.starts - 1) for child in children)),
+        }
+
+    async def _watch(self) -> None:
+        due = time.monotonic() + CHECK_SECONDS
+        while True:
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            now = time.monotonic()
+            self._loop_lag = max(0.0, now - due)
+            if self._loop_lag > STALL_SECONDS:
+                self._journal.write("warning", "the supervisor stood still", detail=f"{self._loop_lag:.1f} s")
+                self._hearing.lost()
+                self._judged_since = now
+            due = now + CHECK_SECONDS
+            self._judge(now)
+
+    def _judge(self, now: float) -> None:
+        hearing_since = self._hearing.since(now)
+        for child in self._tree.children.values():
+            if child.state is not ActorState.READY or child.ready_at is None:
+                continue
+            allowed = child.spec.silence_seconds
+            if child.name == BUS:
+                quiet = deafness(
+                    now=now,
+                    ready_at=child.ready_at,
+                    last_echo=self._hearing.last(),
+                    judged_since=self._judged_since,
+                    allowed=allowed,
+                )
+                what = "passed on nothing"
+            else:
+                quiet = silence(
+                    now=now,
+                    ready_at=child.ready_at,
+                    last_tick=child.last_tick,
+                    hearing_since=hearing_since,
+                    allowed=allowed,
+                )
+                what = "no tick"
+            if quiet is not None:
+                child.condemn(ExitKind.HUNG, f"hung: {what} for {quiet:.1f} s", forced=True)
+
+    async def _sample(self) -> None:
+        loop = asyncio.get_running_loop()
+        sampler = Sampler(parent=os.getpid())
+        while True:
+            asked = {child.pid: child for child in self._tree.children.values() if child.pid is not None}
+            members = {pid: child.usage.members for pid, child in asked.items()}
+            sample = await loop.run_in_executor(self._samplers, sampler.sample, members)
+            for pid, child in asked.items():
+                if child.pid == pid:
+                    child.usage = sample.usage[pid]
+                    self._limit_memory(child)
+            self._reap(sample)
+            await asyncio.sleep(self._tree.specification.limits.sample_seconds)
+
+    def _limit_memory(self, child: Child) -> None:
+        limit, used = child.spec.memory_bytes, child.usage.memory_bytes
+        if limit is not None and used > limit and child.state is ActorState.READY:
+            text = f"memory {used / 1e6:.0f} MB over its limit of {limit / 1e6:.0f} MB"
+            self._journal.write("warning", "memory limit", actor=child.name, detail=text)
+            child.condemn(ExitKind.MEMORY, text, forced=False)
+
+    def _reap(self, sample: Sample) -> None:
+        """We are the subreaper: what our children left comes to us when it dies, and has to be waited for."""
+        if self._owns_process:
+            own = {child.pid for child in self._tree.children.values()}
+            for pid in sample.zombies - own:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, os.WNOHANG)
+
+    def _stop_once(self, reason: str) -> None:
+        if not self._stop.is_set():
+            self.request_stop(reason)
+
+    def _changed(self, child: Child) -> None:
+        status = child.status()
+        self._progress.actor(status)
+        self._link.publish(f"actor.{child.name}", ActorChanged(status=status))
