@@ -1,0 +1,141 @@
+"""When a reply has ended: several signs fused into one verdict. Pure; time is a parameter.
+
+No single sign is trusted at once. A network stream may end long before a typewriter has shown it, a socket never
+ends, a stop button may stand elsewhere, a fast reply may never be seen running. Two independent signs settle it
+quickly, one settles it after a while, none only after a long quiet, and then the end counts as unproven.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+TWO_SIGNS_SECONDS = 0.3
+ONE_SIGN_SECONDS = 1.0
+COVERED_SECONDS = 0.15
+"""The stream ended and the page shows every word of it."""
+FAILED_SECONDS = 0.5
+EMPTY_SECONDS = 4.0
+"""Signs of an end without any text: how long until the reply is taken for empty."""
+LATE_SECONDS = 8.0
+"""How long a page may take to draw what the wire already gave in full."""
+OPEN_SECONDS = 4.0
+"""A stream that stays open is overruled by the page's own signs after this quiet."""
+
+
+class Sign(StrEnum):
+    """Evidence that a reply is complete."""
+
+    STREAM_ENDED = "stream_ended"
+    CONTROLS_BACK = "controls_back"
+    INPUT_BACK = "input_back"
+    ACTIONS = "actions"
+    COVERED = "covered"
+    QUIET = "quiet"
+
+
+class Facts(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known at one moment. Times in seconds."""
+
+    since_submit: float
+    quiet: float
+    """Since the reply's text last changed on the page, or since the submission."""
+    text: bool
+    """The page shows text of a reply."""
+    busy: bool = False
+    """A control or attribute that is only there while a reply is made is there now."""
+    controls_back: bool = False
+    """The controls were other than in the idle page, and are as there again."""
+    input_disabled: bool = False
+    input_back: bool = False
+    """The input was disabled or gone after the submission, and can be used again."""
+    actions: bool = False
+    """Controls of the reply appeared that were not there while its text grew."""
+    wire_text: bool = False
+    wire_quiet: float | None = None
+    """Since the last byte of any stream of this exchange; None: no stream carried any."""
+    wire_ended: bool = False
+    """The stream that carries the reply ended cleanly."""
+    wire_open: bool = False
+    """A streamed response of this exchange is still open."""
+    wire_failed: bool = False
+    covered: bool = False
+    """The reply's text on the wire is proved by what the page shows."""
+    quiet_needed: float = 5.0
+    stall: float = 120.0
+    first_sign: float = 180.0
+
+
+class Verdict(StrEnum):
+    WAIT = "wait"
+    COMPLETE = "complete"
+    UNPROVEN = "unproven"
+    CUT_OFF = "cut_off"
+    EMPTY = "empty"
+    SILENT = "silent"
+    """Nothing of a reply ever came."""
+
+
+def signs_of(facts: Facts) -> tuple[Sign, ...]:
+    """The independent signs of an end that are seen now."""
+    seen = (
+        (Sign.STREAM_ENDED, facts.wire_ended),
+        (Sign.CONTROLS_BACK, facts.controls_back),
+        (Sign.INPUT_BACK, facts.input_back and not facts.input_disabled),
+        (Sign.ACTIONS, facts.actions),
+        (Sign.COVERED, facts.covered and facts.wire_ended),
+    )
+    return tuple(sign for sign, there in seen if there)
+
+
+def decide(facts: Facts) -> Verdict:
+    """Has the reply ended, and how well is that proved?"""
+    life = min(facts.quiet, facts.wire_quiet if facts.wire_quiet is not None else facts.quiet)
+    if facts.wire_failed and facts.quiet >= FAILED_SECONDS and (facts.text or facts.wire_text):
+        return Verdict.CUT_OFF
+    if life >= facts.stall and (facts.text or facts.wire_text):
+        return Verdict.CUT_OFF
+    signs = signs_of(facts)
+    if not facts.text:
+        if facts.wire_text and facts.wire_ended and life >= LATE_SECONDS and not facts.busy:
+            return Verdict.UNPROVEN
+        ended = facts.wire_ended or facts.controls_back or facts.input_back
+        if ended and not facts.busy and not facts.wire_open and not facts.wire_text and life >= EMPTY_SECONDS:
+            return Verdict.EMPTY
+        return Verdict.SILENT if life >= facts.first_sign else Verdict.WAIT
+    if facts.covered and facts.wire_ended and facts.quiet >= ONE_SIGN_SECONDS:
+        return Verdict.COMPLETE  # even where a decoration of the page says busy for ever
+    if facts.busy or facts.input_disabled:
+        return Verdict.WAIT
+    if facts.wire_open:
+        page_says = len([sign for sign in signs if sign is not Sign.STREAM_ENDED])
+        return Verdict.COMPLETE if page_says >= 1 and life >= OPEN_SECONDS else Verdict.WAIT
+    if facts.covered and facts.wire_ended and facts.quiet >= COVERED_SECONDS:
+        return Verdict.COMPLETE
+    if len(signs) >= 2 and life >= TWO_SIGNS_SECONDS:
+        return Verdict.COMPLETE
+    if len(signs) == 1 and life >= ONE_SIGN_SECONDS:
+        return Verdict.COMPLETE
+    if life >= facts.quiet_needed:
+        return Verdict.UNPROVEN
+    return Verdict.WAIT
+
+
+def next_look(facts: Facts) -> float:
+    """In how many seconds the verdict can change by the mere passing of time."""
+    life = min(facts.quiet, facts.wire_quiet if facts.wire_quiet is not None else facts.quiet)
+    marks = (
+        COVERED_SECONDS,
+        TWO_SIGNS_SECONDS,
+        FAILED_SECONDS,
+        ONE_SIGN_SECONDS,
+        OPEN_SECONDS,
+        EMPTY_SECONDS,
+        facts.quiet_needed,
+        LATE_SECONDS,
+        facts.stall,
+        facts.first_sign,
+    )
+    waits = [mark - age for mark in marks for age in (life, facts.quiet) if mark > age]
+    return max(0.01, min(waits, default=1.0))

@@ -1,0 +1,259 @@
+"""One prompt and its reply, as page and wire show them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+
+import msgspec
+from playwright.async_api import ElementHandle, Frame
+
+from drivers.capture import StreamRule, WireDelta
+from drivers.guard import PageMoved
+from drivers.page import ChatPage
+from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
+from drivers.skills.complete import Facts
+from drivers.skills.stream import ReplyStream
+
+FOLLOW_SECONDS = 0.25
+"""Without a rule, the wire is compared with the page this often while the reply grows."""
+WIRE_FIRST_SECONDS = 2.0
+"""With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
+
+_ids = itertools.count(1)
+
+
+class InputState(msgspec.Struct, frozen=True):
+    present: bool = False
+    disabled: bool = False
+    value: str = ""
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """What the in-page script reports; ``offset`` in UTF-16 units, as the page counts."""
+
+    id: int
+    user: bool
+    reply: bool
+    reply_controls: tuple[str, ...]
+    rewritten: bool
+    offset: int
+    text: str
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    input: InputState
+    busy: bool
+    fresh: int
+    alerts: tuple[str, ...]
+    url: str
+    passwords: int
+    quiet: float = 0.0
+
+
+class Exchange:
+    """Follows one exchange. Make it with :meth:`begin`, before the prompt is sent."""
+
+    def __init__(
+        self, page: ChatPage, frame: Frame, completion: Completion, limits: Limits, stream: ReplyStream | None
+    ) -> None:
+        self.page = page
+        self.frame = frame
+        self.stream = stream
+        self.id = next(_ids)
+        self.text = ""
+        self.report: Report | None = None
+        self.wake = asyncio.Event()
+        self.lost = False
+        """The document was replaced: the in-page script of this exchange is gone."""
+        self.submitted_at: float | None = None
+        self.first_text_at: float | None = None
+        self.changed_at = 0.0
+        self.busy_signatures: set[str] = set()
+        self.busy_controls_at: float | None = None
+        self.input_was_away = False
+        self.controls_at_text: frozenset[str] = frozenset()
+        self.wire_began = False
+        self._completion = completion
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._rule: StreamRule | None = None
+        self._followed_at = 0.0
+        self._forget: Callable[[], None] = lambda: None
+        self._options: dict[str, object] = {}
+
+    @classmethod
+    async def begin(
+        cls,
+        page: ChatPage,
+        frame: Frame,
+        recipe: Recipe,
+        inputs: tuple[Locator, ...],
+        prompt: str,
+        stream: ReplyStream | None,
+        *,
+        history: bool = False,
+    ) -> Exchange:
+        """Note what the page shows now, and follow what becomes of it. ``history``: nothing counts as old."""
+        it = cls(page, frame, recipe.completion, recipe.limits, stream)
+        it._rule = recipe.stream
+        it._forget = page.on_end(it.wake.set)
+        page.listen(it._take)
+        if not history:
+            page.capture.begin(prompt, recipe.stream, it.wire)
+        it._options = {
+            "id": it.id,
+            "prompt": prompt,
+            "input": inputs,
+            "reply": recipe.locators.reply,
+            "history": history,
+        }
+        it.changed_at = it._loop.time()
+        await page.call(frame, "begin", it._options, into=dict[str, int])
+        return it
+
+    async def again(self) -> None:
+        """The document was replaced: follow the same exchange in the new one, where all that is there counts."""
+        self.lost = False
+        self._options["history"] = True
+        if self.frame.is_detached():
+            self.frame = self.page.page.main_frame
+        try:
+            await self.page.call(self.frame, "begin", self._options, into=dict[str, int])
+        except PageMoved:
+            self.lost = True
+
+    async def end(self) -> None:
+        self._forget()
+        self.page.listen(None)
+        if self.page.crashed or self.page.closed:
+            return
+        try:
+            await self.page.call(self.frame, "end", into=bool)
+        except PageMoved:
+            return
+
+    # -- what comes in ---------------------------------------------------------------------------------
+
+    def _take(self, frame: Frame, message: str) -> None:
+        if frame is not self.frame:
+            return
+        report = msgspec.json.decode(message.encode("utf-8", "surrogatepass"), type=Report)
+        if report.id != self.id:
+            return
+        now = self._loop.time()
+        before = self.text
+        if report.offset or report.text or report.rewritten:
+            self.text = utf16_prefix(self.text, report.offset) + report.text
+        if self.text != before or self.report is None:
+            self.changed_at = now - min(report.quiet / 1000, 0.5)
+        if self.text and self.first_text_at is None:
+            self.first_text_at = now
+        if self.submitted_at is not None:
+            self._note_controls(report, now)
+        self.report = report
+        if self.text != before:
+            self.controls_at_text = frozenset(report.reply_controls)
+            self._page_text(now)
+        self.wake.set()
+
+    def _note_controls(self, report: Report, now: float) -> None:
+        if self._changed_controls(report):
+            self.busy_controls_at = now
+            self.busy_signatures.update(report.added)
+        if not report.input.present or report.input.disabled:
+            self.input_was_away = True
+
+    def _changed_controls(self, report: Report) -> bool:
+        settled = set(self._completion.settled)
+        return bool(set(report.added) - settled or set(report.removed) - settled)
+
+    def _page_text(self, now: float) -> None:
+        if self._rule is None and now - self._followed_at >= FOLLOW_SECONDS:
+            self._followed_at = now
+            self._rule = self.page.capture.follow(self.text)
+        if self.stream is None or self.wire_began:
+            return
+        begun = self.first_text_at if self.first_text_at is not None else now
+        if self._rule is None or now - begun >= WIRE_FIRST_SECONDS:
+            self.stream.become(self.text)
+
+    def wire(self, delta: WireDelta) -> None:
+        """A delta of the wire: from its first one on, the wire is what is streamed."""
+        if self.stream is not None:
+            if not self.wire_began:
+                self.stream.become("")
+            self.stream.append(delta.offset, delta.text, delta.rewrite)
+        self.wire_began = True
+        self.wake.set()
+
+    # -- what it amounts to ----------------------------------------------------------------------------
+
+    @property
+    def now(self) -> float:
+        return self._loop.time()
+
+    def sent(self) -> None:
+        """The prompt is being sent now."""
+        self.submitted_at = self.changed_at = self._loop.time()
+
+    def facts(self, *, covered: bool = False) -> Facts:
+        now = self._loop.time()
+        began = self.submitted_at if self.submitted_at is not None else now
+        wire = self.page.capture.activity()
+        report = self.report
+        changed = report is not None and self._changed_controls(report)
+        learned = set(self._completion.busy)
+        busy = report is not None and (report.busy or bool(learned & set(report.added)))
+        away = report is None or not report.input.present or report.input.disabled
+        live = self.page.capture.live_text()
+        grown = (
+            frozenset(report.reply_controls) - self.controls_at_text if report is not None else frozenset()
+        )
+        return Facts(
+            since_submit=now - began,
+            quiet=now - max(self.changed_at, began),
+            text=bool(self.text.strip()),
+            busy=busy,
+            controls_back=self.busy_controls_at is not None and not changed,
+            input_disabled=report is not None and report.input.present and report.input.disabled,
+            input_back=self.input_was_away and not away,
+            actions=bool(grown)
+            or (self._completion.actions and report is not None and bool(report.reply_controls)),
+            wire_text=bool(live),
+            wire_quiet=now - max(wire.last_byte_at, began) if wire.last_byte_at is not None else None,
+            wire_ended=bool(wire.reply_ended),
+            wire_open=wire.reply_ended is False
+            and any(
+                stream.transport == "http" and stream.streaming and not stream.ended
+                for stream in wire.streams
+            ),
+            wire_failed=bool(wire.failed) and not wire.reply_ended,
+            covered=covered,
+            quiet_needed=self._completion.quiet,
+            stall=self._limits.stall,
+            first_sign=self._limits.first_sign,
+        )
+
+    async def reply_element(self) -> ElementHandle | None:
+        return await self.page.element(self.frame, "replyElement")
+
+    async def wait(self, seconds: float) -> None:
+        """Until something new is known, at most this long. Raises Trouble when the page is gone."""
+        self.page.check()
+        try:
+            async with asyncio.timeout(seconds):
+                await self.wake.wait()
+        except TimeoutError:
+            pass
+        self.wake.clear()
+        self.page.check()
+
+
+def utf16_prefix(text: str, units: int) -> str:
+    """The first ``units`` UTF-16 code units of a text."""
+    if units >= len(text) and text.isascii():
+        return text
+    if text.isascii():
+        return text[:units]
+    return text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "surrogatepass")

@@ -1,0 +1,179 @@
+"""Follow a reply to its end, and take its text by the best evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from drivers.capture import WireReply
+from drivers.guard import PageMoved
+from drivers.skills.complete import Facts, Verdict, decide, next_look, signs_of
+from drivers.skills.exchange import Exchange
+from drivers.text import final_text
+from drivers.trouble import HttpFailure, Trouble, from_http, trouble
+from kernel.tasks import Finish, ReplySource, Stage, TroubleKind
+
+LIVENESS_SECONDS = 2.0
+ALERT_SECONDS = 1.5
+PROVE_SECONDS = 0.1
+FINAL_SECONDS = 8.0
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How a reply ended, by what evidence."""
+
+    verdict: Verdict
+    signs: tuple[str, ...] = ()
+    alert: str = ""
+
+
+class Taken(msgspec.Struct, frozen=True, kw_only=True):
+    """The reply's text and what it rests on."""
+
+    text: str
+    source: ReplySource
+    finish: Finish
+    why: str = ""
+
+
+async def follow(
+    exchange: Exchange, deadline: float, tick: Callable[[], Awaitable[None]] | None = None
+) -> Ending:
+    """Wait for the end of the reply. ``deadline``: time of the event loop. Raises Trouble when none comes.
+
+    ``tick`` is called at every look: on each report of the page, and every ``LIVENESS_SECONDS`` at least.
+    """
+    covered: WireReply | None = None
+    proved_for: tuple[str, int] | None = None
+    looked_at = exchange.now
+    while True:
+        if tick is not None:
+            await tick()
+        facts = exchange.facts(covered=covered is not None)
+        if facts.text and facts.wire_ended and facts.quiet >= PROVE_SECONDS:
+            key = (exchange.text, sum(s.received for s in exchange.page.capture.activity().streams))
+            if key != proved_for:
+                proved_for = key
+                covered = exchange.page.capture.prove(exchange.text)
+                facts = msgspec.structs.replace(facts, covered=covered is not None)
+        alert = _alert(exchange)
+        verdict = decide(facts)
+        if verdict is not Verdict.WAIT:
+            return _ending(exchange, facts, verdict, alert)
+        _raise_early(exchange, facts, alert)
+        if exchange.now >= deadline:
+            if facts.text or facts.wire_text:
+                return Ending(verdict=Verdict.CUT_OFF, signs=("deadline",))
+            raise trouble(TroubleKind.DEADLINE, "no reply before the deadline", stage=Stage.ACCEPTED)
+        if exchange.now - looked_at >= LIVENESS_SECONDS:
+            looked_at = exchange.now
+            await check_alive(exchange)
+        soon = next_look(facts)
+        if facts.text and facts.wire_ended and facts.quiet < PROVE_SECONDS:
+            soon = min(soon, PROVE_SECONDS - facts.quiet + 0.005)
+        await exchange.wait(max(0.005, min(soon, LIVENESS_SECONDS, deadline - exchange.now)))
+
+
+async def check_alive(exchange: Exchange) -> None:
+    """Does the page still answer, and is the in-page script of this exchange still there? Raises Trouble."""
+    if not await exchange.page.healthy():
+        exchange.page.check()
+        if not await exchange.page.healthy():
+            raise trouble(
+                TroubleKind.PAGE_FROZEN, "the page does not answer within a second", stage=Stage.ACCEPTED
+            )
+    try:
+        if not await exchange.page.call(exchange.frame, "look", into=bool):
+            exchange.lost = True
+    except PageMoved:
+        exchange.lost = True
+    except Trouble as failing:
+        raise failing.at(Stage.ACCEPTED) from failing
+    if exchange.lost:
+        await exchange.again()
+
+
+def _alert(exchange: Exchange) -> str:
+    """The newest alert or dialog that came up during this exchange and is a failure by its structure."""
+    if exchange.report is None:
+        return ""
+    for alert in reversed(exchange.report.alerts):
+        role, _, text = alert.partition("\n")
+        if role.endswith("!") or role in ("alertdialog", "dialog"):
+            return text or role
+    return ""
+
+
+def _raise_early(exchange: Exchange, facts: Facts, alert: str) -> None:
+    """An error that needs no waiting: nothing of a reply is there, nothing is on its way."""
+    if facts.text or facts.wire_text or facts.wire_open:
+        return
+    life = min(facts.quiet, facts.wire_quiet if facts.wire_quiet is not None else facts.quiet)
+    if life < ALERT_SECONDS:
+        return
+    errors = exchange.page.capture.activity().http_errors
+    failing = from_http([HttpFailure(status=s, url=u) for s, u in errors], said_prompt=not facts.busy)
+    if failing is not None:
+        raise failing.at(Stage.ACCEPTED)
+    if exchange.report is not None and exchange.report.passwords and not exchange.report.input.present:
+        raise trouble(TroubleKind.LOGIN_WALL, "the page asks for a login", stage=Stage.ACCEPTED)
+    if alert and not facts.busy:
+        raise trouble(TroubleKind.ERROR_DIALOG, alert[:200], stage=Stage.ACCEPTED)
+
+
+def _ending(exchange: Exchange, facts: Facts, verdict: Verdict, alert: str) -> Ending:
+    signs = tuple(sign.value for sign in signs_of(facts))
+    errors = exchange.page.capture.activity().http_errors
+    if verdict in (Verdict.EMPTY, Verdict.SILENT):
+        failing = from_http([HttpFailure(status=s, url=u) for s, u in errors], said_prompt=True)
+        if failing is not None:
+            raise failing.at(Stage.ACCEPTED)
+        if alert:
+            raise trouble(TroubleKind.ERROR_DIALOG, alert[:200], stage=Stage.ACCEPTED)
+        kind = TroubleKind.EMPTY_REPLY if verdict is Verdict.EMPTY else TroubleKind.NO_REPLY
+        what = (
+            "the page ended its work without a text"
+            if verdict is Verdict.EMPTY
+            else "nothing of a reply came"
+        )
+        raise trouble(kind, what, stage=Stage.ACCEPTED)
+    if alert and verdict is not Verdict.CUT_OFF:
+        return Ending(verdict=Verdict.CUT_OFF, signs=(*signs, "alert"), alert=alert)
+    return Ending(verdict=verdict, signs=signs or ("quiet",), alert=alert)
+
+
+async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
+    """The text of a reply that ended. Raises Trouble when the page has nothing to take."""
+    finish = {Verdict.COMPLETE: Finish.COMPLETE, Verdict.UNPROVEN: Finish.UNPROVEN}.get(
+        ending.verdict, Finish.CUT_OFF
+    )
+    live = exchange.page.capture.live_text() or ""
+    element = await exchange.reply_element()
+    if element is None:
+        if live:  # the page took its message away, or draws it late: what the wire said is kept
+            return Taken(
+                text=live,
+                source=ReplySource.WIRE,
+                finish=Finish.UNPROVEN if finish is Finish.COMPLETE else finish,
+                why="the page shows no reply; text by the learned rule",
+            )
+        raise trouble(TroubleKind.NO_REPLY, "the reply is gone from the page", stage=Stage.ACCEPTED)
+    final = await final_text(
+        exchange.frame, element, exchange.page.capture, prompt=prompt, timeout_s=FINAL_SECONDS
+    )
+    if final.source is not ReplySource.WIRE and live and _replaced(live, exchange.text):
+        # After a failure many pages put an error text where the reply was (chatlab, completion).
+        return Taken(
+            text=live,
+            source=ReplySource.WIRE,
+            finish=Finish.CUT_OFF,
+            why="the page no longer shows this reply",
+        )
+    return Taken(text=final.text, source=final.source, finish=finish, why=final.why)
+
+
+def _replaced(live: str, shown: str) -> bool:
+    """Is what the page shows another text than what came on the wire? (Not merely drawn otherwise.)"""
+    wire, page = set(live.lower().split()), set(shown.lower().split())
+    return len(wire) >= 3 and len(wire & page) < 0.4 * len(wire)

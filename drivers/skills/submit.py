@@ -1,0 +1,100 @@
+"""Send the prompt, and know whether the page took it."""
+
+from __future__ import annotations
+
+from playwright.async_api import Frame
+
+from drivers.recipes.recipe import Locator, SendWay
+from drivers.skills.compose import Match, compose, match, read_input
+from drivers.skills.exchange import Exchange
+from drivers.skills.press import press
+from drivers.trouble import HttpFailure, Trouble, from_http, trouble
+from kernel.tasks import Stage, TroubleKind
+
+EVIDENCE_SECONDS = 4.0
+"""How long a page may take to show that it took a prompt."""
+SLOW_EVIDENCE_SECONDS = 20.0
+"""The same, once the input no longer holds the prompt or the wire is busy."""
+
+
+def evidence(exchange: Exchange) -> str | None:
+    """What shows that the page took the prompt: its turn, the beginning of a reply, or the emptied input."""
+    report = exchange.report
+    if report is None:
+        return None
+    if report.user:
+        return "user_turn"
+    if exchange.text.strip():
+        return "reply_began"
+    if report.input.present and not report.input.value.strip():
+        return "input_emptied"
+    return None
+
+
+def said_on_wire(exchange: Exchange) -> bool:
+    """Did a request of this exchange begin to be answered?"""
+    return bool(exchange.page.capture.activity().streams)
+
+
+async def submit(
+    exchange: Exchange,
+    frame: Frame,
+    inputs: tuple[Locator, ...],
+    send: tuple[Locator, ...],
+    ways: tuple[SendWay, ...],
+    prompt: str,
+    *,
+    patience: float = EVIDENCE_SECONDS,
+) -> tuple[SendWay, str]:
+    """Send it, the first way first; another only while it is certain that the last one did nothing.
+
+    Returns the way that worked and the evidence. Raises Trouble: SUBMIT_REFUSED with stage NONE where the input
+    still holds the whole prompt and nothing went out, with stage SUBMITTED where that is not certain.
+    """
+    tried: list[str] = []
+    for number, way in enumerate(ways):
+        if number:
+            held = await read_input(exchange.page, frame, inputs)
+            if held.value.rstrip("\n") != prompt.rstrip("\n") and match(prompt, held.value) < Match.EXACT:
+                await compose(exchange.page, frame, inputs, prompt)
+        exchange.sent()
+        if not await press(exchange.page, frame, way, send):
+            continue
+        tried.append(way.value)
+        found = await _await_evidence(exchange, patience)
+        if found:
+            return way, found
+        held = await read_input(exchange.page, frame, inputs)
+        if not (held.present and match(prompt, held.value) >= Match.WORDS) or said_on_wire(exchange):
+            found = await _await_evidence(exchange, SLOW_EVIDENCE_SECONDS)
+            if found:
+                return way, found
+            failing = _http_trouble(exchange)
+            if failing is not None:
+                raise failing.at(Stage.SUBMITTED)
+            raise trouble(
+                TroubleKind.SUBMIT_REFUSED,
+                f"after {way} the page showed neither the prompt nor a reply",
+                stage=Stage.SUBMITTED,
+            )
+    failing = _http_trouble(exchange)
+    if failing is not None:
+        raise failing.at(Stage.NONE)
+    how = ", ".join(tried) or "nothing to press was found"
+    raise trouble(
+        TroubleKind.SUBMIT_REFUSED, f"the input still holds the whole prompt ({how})", stage=Stage.NONE
+    )
+
+
+async def _await_evidence(exchange: Exchange, seconds: float) -> str | None:
+    until = exchange.now + seconds
+    while True:
+        found = evidence(exchange)
+        if found or exchange.now >= until:
+            return found
+        await exchange.wait(until - exchange.now)
+
+
+def _http_trouble(exchange: Exchange) -> Trouble | None:
+    errors = exchange.page.capture.activity().http_errors
+    return from_http([HttpFailure(status=status, url=url) for status, url in errors], said_prompt=True)
