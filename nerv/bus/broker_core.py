@@ -13,7 +13,16 @@ import msgspec
 
 from nerv.bus import bundle as bundles
 from nerv.bus.deadletters import DeadLetter, DeadLetters, DeathReason
-from nerv.bus.envelope import BROKER, PROTOCOL_VERSION, Envelope, EnvelopeId, IdSource, Incarnation, Kind, PeerName
+from nerv.bus.envelope import (
+    BROKER,
+    PROTOCOL_VERSION,
+    Envelope,
+    EnvelopeId,
+    IdSource,
+    Incarnation,
+    Kind,
+    PeerName,
+)
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.link import GREET, PEER_NAME, WITHDRAWN, Bye, Credit, Hello, LinkTick, Renewed, Welcome
 from nerv.bus.mailbox import Link, Mailbox, Waiting
@@ -139,7 +148,9 @@ class BrokerCore:
                 return
             box = self._open_box(target, now)
             if box is None:
-                self._nack_bundle(link.frame, bundle, self._unknown_target(target), now, DeathReason.UNDELIVERABLE)
+                self._nack_bundle(
+                    link.frame, bundle, self._unknown_target(target), now, DeathReason.UNDELIVERABLE
+                )
                 return
         box.senders.add(link.frame)
         holder = box.holder
@@ -208,12 +219,12 @@ class BrokerCore:
         while box.waiting and allowance.available > 0:
             item = box.pop()
             free = allowance.available
-            if item.count > free:
+            if item.envelopes > free:
                 raws = bundles.split(item.bundle)
                 rest = bundles.encode(raws[free:])
-                box.push(item._replace(bundle=rest, count=item.count - free), front=True)
-                item = item._replace(bundle=bundles.encode(raws[:free]), count=free)
-            allowance.spend(item.count)
+                box.push(item._replace(bundle=rest, envelopes=item.envelopes - free), front=True)
+                item = item._replace(bundle=bundles.encode(raws[:free]), envelopes=free)
+            allowance.spend(item.envelopes)
             self._send(holder, item.source, item.bundle)
 
     def _expire(self, box: Mailbox, now: float) -> None:
@@ -244,7 +255,9 @@ class BrokerCore:
             else:
                 alive.append(envelope)
         if alive:
-            box.push(item._replace(bundle=bundles.encode(alive), count=len(alive), expires=_earliest(alive)))
+            box.push(
+                item._replace(bundle=bundles.encode(alive), envelopes=len(alive), expires=_earliest(alive))
+            )
 
     def _nack_bundle(
         self, source: bytes, bundle: bytes, error: ErrorInfo, now: float, reason: DeathReason
@@ -299,7 +312,9 @@ class BrokerCore:
             except bundles.BadBundle as error:
                 self._malformed += 1
                 info = ErrorInfo(
-                    code=ErrorCode.BAD_ENVELOPE, reason=str(error), fix="docs/protocol.md describes the bundle"
+                    code=ErrorCode.BAD_ENVELOPE,
+                    reason=str(error),
+                    fix="docs/protocol.md describes the bundle",
                 )
                 self._out.append((identity, b"", self._own_bundle("", Kind.ERROR, "error", info, now)))
                 return
@@ -500,7 +515,10 @@ class BrokerCore:
 
     def _keep(self, link: Link, source: bytes, bundle: bytes) -> None:
         limits = self.limits
-        if len(link.backlog) >= limits.backlog_messages or link.backlog_bytes + len(bundle) > limits.backlog_bytes:
+        if (
+            len(link.backlog) >= limits.backlog_messages
+            or link.backlog_bytes + len(bundle) > limits.backlog_bytes
+        ):
             self._answers_dropped += 1
             return
         link.backlog.append((source, bundle))
@@ -509,7 +527,9 @@ class BrokerCore:
     def _send_own(self, link: Link, kind: Kind, type_name: str, payload: msgspec.Struct, now: float) -> None:
         self._send(link, b"", self._own_bundle(link.name, kind, type_name, payload, now))
 
-    def _own_bundle(self, target: str, kind: Kind, type_name: str, payload: msgspec.Struct, now: float) -> bytes:
+    def _own_bundle(
+        self, target: str, kind: Kind, type_name: str, payload: msgspec.Struct, now: float
+    ) -> bytes:
         envelope = Envelope(
             id=self._ids.next(),
             kind=kind,

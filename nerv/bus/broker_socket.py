@@ -124,7 +124,7 @@ class Broker:
         else:
             self._loop.call_soon(self._read_commands)
         self._flush()
-        if self._router.get(zmq.EVENTS) & zmq.POLLIN:
+        if int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read_commands)
 
     def _flush(self) -> None:
@@ -213,7 +213,11 @@ class Broker:
                 return
             if frame[:1] == b"\x01" and frame[1:].startswith(PROBE.encode()):
                 probe = Envelope(
-                    id=EnvelopeId("e" + self._ids.next()), kind=Kind.EVENT, type="link.probe", source=BROKER, target=BROKER
+                    id=EnvelopeId("e" + self._ids.next()),
+                    kind=Kind.EVENT,
+                    type="link.probe",
+                    source=BROKER,
+                    target=BROKER,
                 )
                 self._publish_frames((frame[1:], bytes(16), _encode(probe)))
 
@@ -232,4 +236,3 @@ class Broker:
 
     def statistics(self) -> BrokerStatistics:
         return BrokerStatistics(self.core.counts(), self._events_forwarded, self._events_refused)
-

@@ -100,7 +100,9 @@ def pack(envelopes: list[Envelope], *, max_envelopes: int, max_bytes: int) -> It
     """Bundles of bounded count and size, in order. A single envelope may exceed ``max_bytes``."""
     if len(envelopes) > max_envelopes:
         for start in range(0, len(envelopes), max_envelopes):
-            yield from pack(envelopes[start : start + max_envelopes], max_envelopes=max_envelopes, max_bytes=max_bytes)
+            yield from pack(
+                envelopes[start : start + max_envelopes], max_envelopes=max_envelopes, max_bytes=max_bytes
+            )
         return
     bundle = _encoder.encode(envelopes)
     if len(bundle) <= max_bytes or len(envelopes) == 1:

@@ -52,7 +52,9 @@ class DeadLetters:
         letter = DeadLetter(number=self._number, at=at, reason=reason, envelope=kept)
         self._letters[letter.number] = letter
         self._bytes += len(kept.payload)
-        while len(self._letters) > self._max_letters or (self._bytes > self._max_bytes and len(self._letters) > 1):
+        while len(self._letters) > self._max_letters or (
+            self._bytes > self._max_bytes and len(self._letters) > 1
+        ):
             self.take(next(iter(self._letters)))
             self.dropped += 1
         return letter

@@ -21,7 +21,12 @@ class Dispatcher:
     """Runs the handlers of one peer. ``changed`` is called when an answer waits to be sent."""
 
     def __init__(
-        self, core: PeerCore, table: HandlerTable, *, monotonic: Callable[[], float], changed: Callable[[], None]
+        self,
+        core: PeerCore,
+        table: HandlerTable,
+        *,
+        monotonic: Callable[[], float],
+        changed: Callable[[], None],
     ) -> None:
         self._core = core
         self._table = table

@@ -92,7 +92,9 @@ def collect(owner: object) -> HandlerTable:
             if entry.purpose is not Purpose.COMMAND:
                 raise ValueError(f"{attribute} handles {entry.name!r}, which is no command")
             if entry.name in table:
-                raise ValueError(f"{entry.name!r} has two handlers, {table[entry.name].call!r} and {attribute}")
+                raise ValueError(
+                    f"{entry.name!r} has two handlers, {table[entry.name].call!r} and {attribute}"
+                )
             call = getattr(owner, attribute)
             table[entry.name] = Handler(
                 name=entry.name,

@@ -60,7 +60,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             value = getattr(self, field)
             if not value > 0:
                 raise ConfigurationError(
-                    invalid(f"{value!r} is not above zero", field=f"limits.{field}", fix="give a positive number")
+                    invalid(
+                        f"{value!r} is not above zero", field=f"limits.{field}", fix="give a positive number"
+                    )
                 )
         return self
 

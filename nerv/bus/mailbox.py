@@ -13,7 +13,7 @@ class Waiting(NamedTuple):
 
     source: bytes
     bundle: bytes
-    count: int
+    envelopes: int
     arrived: float
     expires: float
 
@@ -65,7 +65,17 @@ class Link:
 class Mailbox:
     """Outlives the incarnations of its name; removed when nobody holds it and nothing waits in it."""
 
-    __slots__ = ("absent_since", "bytes", "count", "frame", "holder", "incarnation", "name", "senders", "waiting")
+    __slots__ = (
+        "absent_since",
+        "bytes",
+        "count",
+        "frame",
+        "holder",
+        "incarnation",
+        "name",
+        "senders",
+        "waiting",
+    )
 
     def __init__(self, name: str, now: float) -> None:
         self.name = name
@@ -84,11 +94,11 @@ class Mailbox:
             self.waiting.appendleft(item)
         else:
             self.waiting.append(item)
-        self.count += item.count
+        self.count += item.envelopes
         self.bytes += len(item.bundle)
 
     def pop(self) -> Waiting:
         item = self.waiting.popleft()
-        self.count -= item.count
+        self.count -= item.envelopes
         self.bytes -= len(item.bundle)
         return item

@@ -86,7 +86,12 @@ class PeerCore:
         self.slow_types: set[str] = set()
         """Types whose ACK is their REPLY: accepted means done (registered with ``ack="on_reply"``)."""
         self._hello = Hello(
-            name=name, incarnation=incarnation, started_at=started_at, credit=window, kind=kind, software=software
+            name=name,
+            incarnation=incarnation,
+            started_at=started_at,
+            credit=window,
+            kind=kind,
+            software=software,
         )
         self._ids = IdSource(incarnation)
         self._grant = Grant(window)
@@ -151,7 +156,9 @@ class PeerCore:
         self._grant.window = window
 
     def _link(self, kind: Kind, type_name: str, payload: msgspec.Struct, now: float) -> None:
-        self._answers.setdefault(BROKER, []).append(self._envelope(kind, type_name, BROKER, _encode(payload), now))
+        self._answers.setdefault(BROKER, []).append(
+            self._envelope(kind, type_name, BROKER, _encode(payload), now)
+        )
 
     def _envelope(
         self,
@@ -244,7 +251,9 @@ class PeerCore:
         if not pending.done:
             self._pending.resolve(pending)
 
-    def _resolve(self, pending: Pending, *, answer: Envelope | None = None, error: ErrorInfo | None = None) -> None:
+    def _resolve(
+        self, pending: Pending, *, answer: Envelope | None = None, error: ErrorInfo | None = None
+    ) -> None:
         self._pending.resolve(pending, answer=answer, error=error)
         self._outcomes.append(pending)
 
@@ -283,7 +292,9 @@ class PeerCore:
         self._refused += 1
         self._send_answer(self._answer(command, Kind.NACK, "nack", msgspec.Raw(_encode(error)), now))
 
-    def _answer(self, command: Envelope, kind: Kind, type_name: str, payload: msgspec.Raw, now: float) -> Envelope:
+    def _answer(
+        self, command: Envelope, kind: Kind, type_name: str, payload: msgspec.Raw, now: float
+    ) -> Envelope:
         return Envelope(
             id=self._ids.next(),
             kind=kind,
@@ -355,7 +366,9 @@ class PeerCore:
                     reason=item.reason or reason,
                     fix="docs/protocol.md describes the envelope field by field",
                 )
-                answer = self._envelope(Kind.ERROR, "error", PeerName(sender), _encode(info), now, causation=item.id)
+                answer = self._envelope(
+                    Kind.ERROR, "error", PeerName(sender), _encode(info), now, causation=item.id
+                )
                 self._answers.setdefault(answer.target, []).append(answer)
         return good
 
@@ -383,7 +396,9 @@ class PeerCore:
         if self._draining or self.state is not LinkState.UP:
             grant.returned += 1
             stopping = ErrorInfo(
-                code=ErrorCode.STOPPING, reason=f"{self.name!r} is stopping", retry_after=self.limits.busy_retry
+                code=ErrorCode.STOPPING,
+                reason=f"{self.name!r} is stopping",
+                retry_after=self.limits.busy_retry,
             )
             self.put_back(command, stopping, now)
             return
@@ -425,7 +440,8 @@ class PeerCore:
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             self._malformed += 1
             return ErrorInfo(
-                code=ErrorCode.BAD_PAYLOAD, reason=f"{answer.source!r} sent an {answer.kind.name} that is no error: {error}"
+                code=ErrorCode.BAD_PAYLOAD,
+                reason=f"{answer.source!r} sent an {answer.kind.name} that is no error: {error}",
             )
 
     def _on_ack(self, ack: Envelope, now: float) -> None:

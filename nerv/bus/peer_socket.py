@@ -38,7 +38,17 @@ from nerv.bus.peer_core import LinkState, PeerCore, PeerCounts
 from nerv.bus.pending import Pending
 from nerv.bus.subscription import Subscription
 from nerv.bus.vocabulary import VOCABULARY, Message
-from nerv.errors import Busy, DeadlineExceeded, Disconnected, ErrorCode, ErrorInfo, NervError, RemoteError, Undeliverable
+from nerv.errors import (
+    Busy,
+    DeadlineExceeded,
+    Disconnected,
+    ErrorCode,
+    ErrorInfo,
+    NervError,
+    RemoteError,
+    Undeliverable,
+)
+from nerv.instance import Instance
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds until a request without outcome raises DeadlineExceeded."""
@@ -72,7 +82,16 @@ class Endpoints:
 
     @classmethod
     def of_directory(cls, commands: Path, events_in: Path, events_out: Path) -> Endpoints:
-        return cls(commands=f"ipc://{commands}", events_in=f"ipc://{events_in}", events_out=f"ipc://{events_out}")
+        return cls(
+            commands=f"ipc://{commands}", events_in=f"ipc://{events_in}", events_out=f"ipc://{events_out}"
+        )
+
+
+def endpoints_of(instance: Instance) -> Endpoints:
+    """The sockets in the runtime directory of an instance."""
+    return Endpoints.of_directory(
+        instance.command_socket, instance.event_in_socket, instance.event_out_socket
+    )
 
 
 class PeerStatistics(NamedTuple):
@@ -156,7 +175,9 @@ class Peer:
         self._timer_due = 0.0
         identity = f"{self.name}@{self.incarnation}".encode()
         self._dealer = sockets.dealer(self._context, self._limits, identity)
-        self._monitor = self._dealer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._monitor = self._dealer.get_monitor_socket(
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+        )
         self._publisher = sockets.publisher(self._context, self._limits)
         self._subscriber = sockets.subscriber(self._context, self._limits)
         self._readers = (
@@ -428,7 +449,9 @@ class Peer:
                 probed.attach()
             return
         self._events_received += 1
-        matching = [subscription for subscription in self._subscriptions.values() if subscription.matches(topic)]
+        matching = [
+            subscription for subscription in self._subscriptions.values() if subscription.matches(topic)
+        ]
         if not matching:
             return
         try:
@@ -469,7 +492,7 @@ class Peer:
             pass  # what was not taken stays first in line; `_arm` tries again soon
         if self._attached and self._events:
             self._flush_events()
-        if dealer.get(zmq.EVENTS) & zmq.POLLIN:
+        if int(dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read_commands)
 
     def _send(self, message: tuple[bytes, bytes]) -> None:
@@ -484,7 +507,7 @@ class Peer:
                 events.popleft()
         except zmq.Again:
             return
-        if self._publisher.get(zmq.EVENTS) & zmq.POLLIN:
+        if int(self._publisher.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read_publisher)
 
     # -- time -------------------------------------------------------------------------------------------------

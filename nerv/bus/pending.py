@@ -11,7 +11,6 @@ from nerv.bus.envelope import Envelope, EnvelopeId
 from nerv.bus.limits import Limits
 from nerv.errors import ErrorCode, ErrorInfo
 
-
 TAKEN = -1.0
 """Marks a timer that `PendingTable.due` has handed out: a second entry of the same time is void."""
 
@@ -19,7 +18,19 @@ TAKEN = -1.0
 class Pending:
     """One command on its way. Exactly one of ``answer`` and ``error`` is set once it is ``done``."""
 
-    __slots__ = ("acked", "answer", "busy", "deadline", "done", "due", "envelope", "error", "sent", "tries", "waiter")
+    __slots__ = (
+        "acked",
+        "answer",
+        "busy",
+        "deadline",
+        "done",
+        "due",
+        "envelope",
+        "error",
+        "sent",
+        "tries",
+        "waiter",
+    )
 
     def __init__(self, envelope: Envelope, deadline: float) -> None:
         self.envelope = envelope
@@ -95,7 +106,9 @@ class PendingTable:
             pending.busy = None
             self._wait(pending, now + self.limits.probe)
 
-    def resolve(self, pending: Pending, *, answer: Envelope | None = None, error: ErrorInfo | None = None) -> None:
+    def resolve(
+        self, pending: Pending, *, answer: Envelope | None = None, error: ErrorInfo | None = None
+    ) -> None:
         self._by_id.pop(pending.envelope.id, None)
         pending.done = True
         pending.answer = answer

@@ -44,7 +44,9 @@ class Subscription:
     restart of the broker): whoever needs the whole truth asks for a snapshot when it changes.
     """
 
-    def __init__(self, topics: tuple[str, ...], capacity: int, on_close: Callable[[Subscription], None]) -> None:
+    def __init__(
+        self, topics: tuple[str, ...], capacity: int, on_close: Callable[[Subscription], None]
+    ) -> None:
         self.topics = topics
         self.attached = 0
         self._capacity = capacity
@@ -104,7 +106,12 @@ class Subscription:
         event = self._events.popleft()
         if self._overflow:
             event = Event(
-                event.topic, event.source, event.seq, event.message, event.envelope, event.gap + self._overflow
+                event.topic,
+                event.source,
+                event.seq,
+                event.message,
+                event.envelope,
+                event.gap + self._overflow,
             )
             self._overflow = 0
         return event

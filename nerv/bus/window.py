@@ -36,7 +36,9 @@ class DedupWindow:
             return False
         self._answers[command] = answer
         self._bytes += len(answer.payload)
-        while len(self._answers) > self._max_answers or (self._bytes > self._max_bytes and len(self._answers) > 1):
+        while len(self._answers) > self._max_answers or (
+            self._bytes > self._max_bytes and len(self._answers) > 1
+        ):
             oldest = next(iter(self._answers))
             self._bytes -= len(self._answers.pop(oldest).payload)
             self.forgotten += 1

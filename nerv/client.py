@@ -1,0 +1,120 @@
+"""A client for processes that NERV does not supervise: connect, request, send by name, subscribe."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from types import TracebackType
+
+from nerv.bus.envelope import Envelope
+from nerv.bus.limits import DEFAULT_LIMITS, Limits
+from nerv.bus.peer_socket import DEFAULT_TIMEOUT, Endpoints, Peer, endpoints_of
+from nerv.bus.subscription import Subscription
+from nerv.bus.vocabulary import VOCABULARY, Message
+from nerv.errors import NervError, invalid
+from nerv.instance import Instance
+
+CONNECT_TIMEOUT = 5.0
+
+
+class Client:
+    """``async with Client.connect() as client: await client.request("queue", TaskList())``.
+
+    It outlives restarts of the broker: requests wait, and are sent again, until their own deadline.
+    """
+
+    def __init__(
+        self,
+        instance: Instance | None = None,
+        name: str | None = None,
+        *,
+        endpoints: Endpoints | None = None,
+        connect_timeout: float = CONNECT_TIMEOUT,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """A client of an instance (default: as NERV_INSTANCE says) or of explicit ``endpoints``.
+
+        Entering it waits up to ``connect_timeout`` seconds for the broker and raises Disconnected. ``name`` must
+        be unique on the bus; by default it is made of the process id and a random part.
+        """
+        chosen = name or f"client-{os.getpid()}-{secrets.token_hex(3)}"
+        where = endpoints or endpoints_of(instance or Instance.locate())
+        self.peer = Peer(where, name=chosen, kind="client", limits=limits)
+        self._connect_timeout = connect_timeout
+
+    @classmethod
+    def connect(
+        cls,
+        instance: Instance | None = None,
+        name: str | None = None,
+        *,
+        endpoints: Endpoints | None = None,
+        timeout: float = CONNECT_TIMEOUT,
+    ) -> Client:
+        """The same, in the words of its use: ``async with Client.connect() as client``."""
+        return cls(instance, name, endpoints=endpoints, connect_timeout=timeout)
+
+    async def __aenter__(self) -> Client:
+        try:
+            await self.peer.open(self._connect_timeout)
+        except BaseException:
+            await self.peer.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.peer.close("done")
+
+    @property
+    def name(self) -> str:
+        return self.peer.name
+
+    @property
+    def connected(self) -> bool:
+        return self.peer.connected
+
+    async def request(
+        self,
+        target: str,
+        message: Message,
+        *,
+        timeout: float = DEFAULT_TIMEOUT,
+        correlation: str | None = None,
+        cause: Envelope | None = None,
+    ) -> Message:
+        """See :meth:`nerv.bus.peer_socket.Peer.request`."""
+        return await self.peer.request(target, message, timeout=timeout, correlation=correlation, cause=cause)
+
+    async def send(
+        self,
+        type_name: str,
+        json: str | bytes,
+        *,
+        target: str | None = None,
+        timeout: float = DEFAULT_TIMEOUT,
+    ) -> Message:
+        """Send a command given by its name and JSON; the typed reply. ``target`` only where the type names none."""
+        entry = VOCABULARY.named(type_name)
+        address = target or entry.target
+        if entry.reply is None:
+            raise NervError(
+                invalid(
+                    f"{type_name!r} is a {entry.purpose}, not a command", field="type", fix="send a command"
+                )
+            )
+        if address is None:
+            raise NervError(
+                invalid(
+                    f"{type_name!r} goes to no fixed actor", field="target", fix="name the actor it is for"
+                )
+            )
+        return await self.peer.request(address, VOCABULARY.from_json(type_name, json), timeout=timeout)
+
+    def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
+        self.peer.publish(topic, message, correlation=correlation)
+
+    def subscribe(self, *topics: str, capacity: int = 1024) -> Subscription:
+        """See :meth:`nerv.bus.peer_socket.Peer.subscribe`."""
+        return self.peer.subscribe(*topics, capacity=capacity)
