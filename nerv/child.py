@@ -201,9 +201,7 @@ def run_child(runnable: type[Runnable], environ: Mapping[str, str] | None = None
     """Run to the end; the exit status: 0, 1 failed, 76 fenced, 78 wrong configuration."""
     from nerv.logs import ActorLog  # structlog takes its time: only processes that log pay for it
 
-    # SIGABRT without chain would only dump; with the default action behind it the process dies after the dump.
-    faulthandler.register(signal.SIGABRT, all_threads=True, chain=True)
-    faulthandler.enable(all_threads=True)
+    faulthandler.enable(all_threads=True)  # SIGABRT: dump every thread's stack to stderr, then die
     try:
         environment = ChildEnvironment.read(os.environ if environ is None else environ)
     except ConfigurationError as error:
