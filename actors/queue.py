@@ -178,9 +178,7 @@ class QueueActor(Actor):
     @handles(TaskRenew, ack="on_reply")
     async def renew(self, message: TaskRenew, context: Context) -> LeaseUntil:
         _check_seconds(message.seconds)
-        changed = await self._tasks.renew(
-            message.id, message.token, seconds=message.seconds, now=time.time()
-        )
+        changed = await self._tasks.renew(message.id, message.token, seconds=message.seconds, now=time.time())
         assert changed.result.lease is not None
         return LeaseUntil(until=changed.result.lease.until)
 
