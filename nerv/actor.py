@@ -10,12 +10,11 @@ import time
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
-import structlog
-
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.peer_socket import Peer, endpoints_of
 from nerv.child import Fenced, Life, run_child
 from nerv.instance import Instance
+from nerv.logs import BoundLog
 from nerv.messages import LogLine, Tick
 
 TICK_SECONDS = 1.0
@@ -38,7 +37,7 @@ class Actor:
     instance: Instance
     settings: dict[str, Any]
     peer: Peer
-    log: structlog.stdlib.BoundLogger
+    log: BoundLog
 
     async def start(self) -> None:
         """Before READY is reported; the peer is connected and handlers may already be called.
@@ -66,7 +65,7 @@ class Actor:
         self.name = environment.actor
         self.instance = environment.instance
         self.settings = environment.settings
-        self.log = structlog.stdlib.get_logger("nerv.actor")
+        self.log = BoundLog("nerv.actor")
         self._background: set[asyncio.Task[None]] = set()
         self.peer = Peer(
             endpoints_of(self.instance),

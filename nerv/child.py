@@ -18,16 +18,14 @@ import sys
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 
 from nerv.bus.envelope import Incarnation, new_incarnation
 from nerv.errors import EXIT_CONFIGURATION, ConfigurationError, invalid
 from nerv.instance import Instance
-
-if TYPE_CHECKING:
-    from nerv.logs import ActorLog
+from nerv.logs import ActorLog
 
 EXIT_FAILED = 1
 EXIT_PARENT_GONE = 75
@@ -199,8 +197,6 @@ async def _live(runnable: type[Runnable], environment: ChildEnvironment, log: Ac
 
 def run_child(runnable: type[Runnable], environ: Mapping[str, str] | None = None) -> int:
     """Run to the end; the exit status: 0, 1 failed, 76 fenced, 78 wrong configuration."""
-    from nerv.logs import ActorLog  # structlog takes its time: only processes that log pay for it
-
     faulthandler.enable(all_threads=True)  # SIGABRT: dump every thread's stack to stderr, then die
     try:
         environment = ChildEnvironment.read(os.environ if environ is None else environ)
@@ -208,7 +204,7 @@ def run_child(runnable: type[Runnable], environ: Mapping[str, str] | None = None
         print(f"nerv: {error}", file=sys.stderr)
         return EXIT_CONFIGURATION
     die_with_parent(environment)
-    with ActorLog.open(environment.instance.logs, environment.actor, environment.incarnation) as actor_log:
+    with ActorLog(environment.instance.logs, environment.actor, environment.incarnation) as actor_log:
         log = logging.getLogger("nerv.child")
         try:
             if sys.platform == "win32":

@@ -8,7 +8,6 @@ import os
 import time
 
 import msgspec
-import structlog
 
 from nerv.bus.broker_core import BUS
 from nerv.bus.broker_socket import Broker
@@ -17,6 +16,7 @@ from nerv.bus.peer_socket import endpoints_of
 from nerv.bus.sockets import AddressLock
 from nerv.child import Life
 from nerv.errors import ConfigurationError, invalid
+from nerv.logs import BoundLog
 from nerv.messages import LogLine, Tick
 
 TICK_SECONDS = 1.0
@@ -27,7 +27,7 @@ class BusActor:
 
     async def run(self, life: Life) -> None:
         environment = life.environment
-        log = structlog.stdlib.get_logger("nerv.bus")
+        log = BoundLog("nerv.bus")
         limits = limits_from(environment.settings)
         environment.instance.create()
         lock = AddressLock(environment.instance.bus_lock)
