@@ -38,6 +38,8 @@ class Actor:
     settings: dict[str, Any]
     peer: Peer
     log: BoundLog
+    stopping: bool = False
+    """SIGTERM has come: take no new work."""
 
     async def start(self) -> None:
         """Before READY is reported; the peer is connected and handlers may already be called.
@@ -96,6 +98,7 @@ class Actor:
         life.ready()
         self.log.info("ready", pid=os.getpid())
         await life.stop.wait()
+        self.stopping = True
         life.stopping()
         if not await self.peer.drain(self.drain_seconds):
             self.log.warning("handlers did not end in time", seconds=self.drain_seconds)

@@ -28,9 +28,9 @@ from kernel.messages import (
     TaskStage,
 )
 from kernel.tasks import LeaseToken, ReplySummary, Stage, Task, TaskError, TroubleKind
-from nerv.actor import Log
 from nerv.bus.peer_socket import Peer
 from nerv.errors import ErrorCode, NervError
+from nerv.logs import BoundLog
 
 STORE_SECONDS = 60.0
 """How long one message to the queue or the store may take, restarts of theirs included."""
@@ -55,7 +55,7 @@ class Attempt:
         lease_seconds: float,
         recipe: Recipe,
         open_page: OpenPage,
-        log: Log,
+        log: BoundLog,
         clock: Callable[[], float] = time.time,
     ) -> None:
         if task.lease is None:

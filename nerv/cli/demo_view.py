@@ -19,7 +19,7 @@ from kernel.replies import ReplyText
 from kernel.tasks import FINAL_STATES, TaskId, TaskState
 
 if TYPE_CHECKING:
-    from kernel.work import Progress
+    from kernel.work import ReplyProgress
 
 TAIL_LINES = 8
 FRAMES_PER_SECOND = 8
@@ -48,16 +48,17 @@ class Line:
     def shown(self) -> str:
         return self.text if self.text is not None else self._reply.text
 
-    def see(self, step: Progress) -> None:
+    def see(self, step: ReplyProgress) -> None:
         """Take one step of `kernel.work.follow`."""
-        self.state = step.task.state
-        if step.attempt != self.attempt:
-            self.attempt = step.attempt
+        if step.restarted:
             self._reply = ReplyText()
-        for delta in step.deltas:
-            self._reply.apply(delta)
-        if step.task.lease is not None:
-            self.driver = step.task.lease.owner.partition("@")[0]
+        if step.delta is not None:
+            self._reply.add((step.delta,))
+        if step.task is not None:
+            self.state = step.task.state
+            self.attempt = step.task.attempt
+            if step.task.lease is not None:
+                self.driver = step.task.lease.owner.partition("@")[0]
         self.text = step.text if step.text is not None else self.text
         self.length = len(self.shown)
 

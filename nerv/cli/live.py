@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TextIO
 
 from kernel.messages import Delta
@@ -15,14 +14,13 @@ class LiveReply:
         self._out = out
         self._text = ""
         self._printed = ""
-        self._attempt = 0
 
-    def apply(self, attempt: int, deltas: Sequence[Delta]) -> None:
-        if attempt != self._attempt:
-            self._attempt = attempt
-            self._text = ""
-        for delta in deltas:
-            self._text = self._text[: delta.offset] + delta.text
+    def restart(self) -> None:
+        """Another attempt answers: it shows again what is on the screen, or else something new."""
+        self._text = ""
+
+    def apply(self, delta: Delta) -> None:
+        self._text = self._text[: delta.offset] + delta.text
         if self._text.startswith(self._printed):
             self._write(self._text[len(self._printed) :])
 

@@ -7,7 +7,7 @@ import sys
 import click
 
 from kernel.messages import TaskSubmit
-from kernel.tasks import DEFAULT_ACCOUNT, DEFAULT_MAX_ATTEMPTS, Finish, TaskId, TaskState
+from kernel.tasks import DEFAULT_ACCOUNT, DEFAULT_MAX_ATTEMPTS, Finish, Task, TaskState
 from nerv.cli.exits import ExitCode
 from nerv.cli.live import LiveReply
 from nerv.cli.session import Session
@@ -81,38 +81,32 @@ async def _ask(session: Session, submit: TaskSubmit, *, wait: bool, live: bool) 
             async for step in follow(client, accepted.id):
                 if session.as_json:
                     session.json_line(step)
-                if shown is not None:
-                    shown.apply(step.attempt, step.deltas)
-                if step.final:
-                    return _end(
-                        session, step.task.id, step.task.state, step.text, step.error_text, step.finish, shown
-                    )
+                elif shown is not None and step.restarted:
+                    shown.restart()
+                elif shown is not None and step.delta is not None:
+                    shown.apply(step.delta)
+                if step.task is not None and step.final:
+                    return _end(session, step.task, step.text or "", shown)
         except BaseException:
             session.note(
-                f"\ntask {accepted.id} goes on: `nerv task show {accepted.id}`, `nerv task cancel {accepted.id}`"
+                f"\ntask {accepted.id} goes on: `nerv task show {accepted.id}` or `nerv task cancel {accepted.id}`"
             )
             raise
     return ExitCode.FAILED
 
 
-def _end(
-    session: Session,
-    task_id: TaskId,
-    state: TaskState,
-    text: str | None,
-    error: str | None,
-    finish: Finish | None,
-    shown: LiveReply | None,
-) -> ExitCode:
-    if state is not TaskState.DONE:
+def _end(session: Session, task: Task, text: str, shown: LiveReply | None) -> ExitCode:
+    """Show how the task ended; the exit code that says it."""
+    if task.state is not TaskState.DONE:
         if shown is not None:
             shown.close()
-        session.note(f"task {task_id} is {state}" + (f": {error}" if error else ""))
+        why = f": {task.error.kind}: {task.error.reason}" if task.error else ""
+        session.note(f"task {task.id} is {task.state}{why}")
         return ExitCode.FAILED
     if shown is not None:
-        shown.finish_as(text or "")
+        shown.finish_as(text)
     elif not session.as_json:
-        session.data(text or "", newline=not (text or "").endswith("\n"))
-    if finish is not Finish.COMPLETE:
-        session.note(f"the reply's end is not certain: {finish}")
+        session.data(text, newline=not text.endswith("\n"))
+    if task.reply is not None and task.reply.finish is not Finish.COMPLETE:
+        session.note(f"the reply's end is not certain: {task.reply.finish}")
     return ExitCode.DONE

@@ -14,12 +14,12 @@ from nerv.cli.session import Session
 @click.option(
     "--screenshot", type=click.Path(dir_okay=False, path_type=Path), help="Save one picture (SVG) and leave."
 )
-@click.option("--size", default="120x34", show_default=True, metavar="COLSxROWS", help="Size of the picture.")
+@click.option("--size", type=(int, int), default=(120, 32), show_default=True, metavar="COLUMNS ROWS")
 @click.pass_obj
-def top(session: Session, read_only: bool, screenshot: Path | None, size: str) -> None:
+def top(session: Session, read_only: bool, screenshot: Path | None, size: tuple[int, int]) -> None:
     """Watch actors, tasks, replies and logs live. Works at 80x24; survives the cluster going away."""
     from tui.app import run
 
-    code = run(session.instance, read_only=read_only, screenshot=screenshot, size=size)
+    code = run(session.instance_name, read_only=read_only, screenshot=screenshot, size=size)
     if code:
         raise click.exceptions.Exit(code)

@@ -31,8 +31,6 @@ def up(session: Session, detach: bool, config: Path | None, timeout: float) -> N
         running = start_detached(session.instance, config, timeout=timeout, note=session.note)
         session.note(f"instance {session.instance.name} is up, supervisor pid {running.pid}")
         return
-    from nerv.supervisor.supervisor import run_supervisor
+    from nerv.supervisor.control import run_foreground
 
-    code = run_supervisor(session.instance, config, quiet=session.quiet)
-    if code:
-        raise click.exceptions.Exit(code)
+    run_foreground(session.instance, config, quiet=session.quiet)  # this process becomes the cluster

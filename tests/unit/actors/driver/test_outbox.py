@@ -125,5 +125,5 @@ def test_the_deltas_always_add_up_to_the_final_text(steps: list[tuple[str, int, 
 
     reply = ReplyText()
     for delta in asyncio.run(play()):
-        reply.apply(delta)
+        reply.add((delta,))
     assert reply.text == final

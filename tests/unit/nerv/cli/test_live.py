@@ -14,9 +14,9 @@ from nerv.cli.live import LiveReply
 def test_appended_deltas_print_as_they_come() -> None:
     out = StringIO()
     live = LiveReply(out)
-    live.apply(1, [Delta(seq=1, offset=0, text="Hel")])
+    live.apply(Delta(seq=1, offset=0, text="Hel"))
     assert out.getvalue() == "Hel"
-    live.apply(1, [Delta(seq=2, offset=3, text="lo")])
+    live.apply(Delta(seq=2, offset=3, text="lo"))
     live.finish_as("Hello")
     assert out.getvalue() == "Hello\n"
 
@@ -24,9 +24,10 @@ def test_appended_deltas_print_as_they_come() -> None:
 def test_a_second_attempt_goes_on_where_the_first_one_stopped() -> None:
     out = StringIO()
     live = LiveReply(out)
-    live.apply(1, [Delta(seq=1, offset=0, text="Hello wo")])
-    live.apply(2, [Delta(seq=1, offset=0, text="Hello")])
-    live.apply(2, [Delta(seq=2, offset=5, text=" world")])
+    live.apply(Delta(seq=1, offset=0, text="Hello wo"))
+    live.restart()
+    live.apply(Delta(seq=1, offset=0, text="Hello"))
+    live.apply(Delta(seq=2, offset=5, text=" world"))
     live.finish_as("Hello world")
     assert out.getvalue() == "Hello world\n"
 
@@ -34,8 +35,8 @@ def test_a_second_attempt_goes_on_where_the_first_one_stopped() -> None:
 def test_a_rewrite_shows_the_stored_reply_whole() -> None:
     out = StringIO()
     live = LiveReply(out)
-    live.apply(1, [Delta(seq=1, offset=0, text="Thinking…")])
-    live.apply(1, [Delta(seq=2, offset=0, text="Answer", rewrite=True)])
+    live.apply(Delta(seq=1, offset=0, text="Thinking…"))
+    live.apply(Delta(seq=2, offset=0, text="Answer", rewrite=True))
     live.finish_as("Answer")
     assert out.getvalue().endswith("----\n\nAnswer\n")
 
@@ -46,7 +47,7 @@ def test_the_output_ends_with_the_stored_text(pieces: list[str], final: str) -> 
     live = LiveReply(out)
     offset = 0
     for seq, piece in enumerate(pieces, start=1):
-        live.apply(1, [Delta(seq=seq, offset=offset, text=piece)])
+        live.apply(Delta(seq=seq, offset=offset, text=piece))
         offset += len(piece)
     live.finish_as(final)
     assert out.getvalue().removesuffix("\n").endswith(final.removesuffix("\n"))
