@@ -226,7 +226,7 @@ class QueueActor(Actor):
             shown = task
             if len(task.prompt) > EXCERPT_CHARS or task.payload:
                 shown = msgspec.structs.replace(task, prompt=task.prompt[:EXCERPT_CHARS], payload={})
-            self.peer.publish(f"task.{task.id}", TaskChanged(task=shown))
+            self.peer.publish(f"task.{task.id}", TaskChanged(task=shown), correlation=task.correlation)
 
 
 def _check_seconds(seconds: float) -> None:

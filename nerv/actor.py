@@ -42,7 +42,7 @@ class Actor:
     """SIGTERM has come: take no new work."""
 
     async def start(self) -> None:
-        """Before READY is reported; the peer is connected and handlers may already be called.
+        """Before READY is reported; the peer is connected, but no handler is called before this has returned.
 
         Raise :class:`nerv.errors.ConfigurationError` for settings that cannot work: it is not restarted then.
         """
@@ -76,6 +76,7 @@ class Actor:
             kind="actor",
             window=self.window,
             handlers=collect(self),
+            hold=True,
         )
         try:
             async with asyncio.TaskGroup() as self.tasks:
@@ -94,6 +95,7 @@ class Actor:
         if life.log is not None:
             life.log.announce(self._publish_log_line)
         await self.start()
+        self.peer.serve()
         self.background(self._tick(), name="tick")
         life.ready()
         self.log.info("ready", pid=os.getpid())

@@ -27,11 +27,14 @@ class Dispatcher:
         *,
         monotonic: Callable[[], float],
         changed: Callable[[], None],
+        hold: bool = False,
     ) -> None:
+        """``hold``: commands wait, within the peer's window, until :meth:`serve`."""
         self._core = core
         self._table = table
         self._monotonic = monotonic
         self._changed = changed
+        self._held: deque[Envelope] | None = deque() if hold else None
         self._running: dict[str, int] = {}
         self._queued: dict[str, deque[Envelope]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,7 +48,16 @@ class Dispatcher:
     def in_flight(self) -> int:
         return len(self._tasks) + sum(len(queue) for queue in self._queued.values())
 
+    def serve(self) -> None:
+        """The handlers are ready: those that waited, and all to come. Idempotent."""
+        held, self._held = self._held or (), None
+        for command in held:
+            self.dispatch(command)
+
     def dispatch(self, command: Envelope) -> None:
+        if self._held is not None:
+            self._held.append(command)
+            return
         handler = self._table.get(command.type)
         if handler is None:
             self._core.fail(command, self._unhandled(command), self._monotonic())
@@ -149,7 +161,7 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Cancel what still runs; its senders are told to try again."""
-        for queue in self._queued.values():
+        for queue in (self._held or deque(), *self._queued.values()):
             while queue:
                 self._put_back(queue.popleft())
         tasks = list(self._tasks)

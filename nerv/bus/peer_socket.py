@@ -117,10 +117,12 @@ class Peer:
         software: str = "",
         window: int = 256,
         handlers: HandlerTable | None = None,
+        hold: bool = False,
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
     ) -> None:
+        """``hold``: commands that arrive wait for :meth:`serve`, because the handlers are not ready yet."""
         self.endpoints = endpoints
         self.name = PeerName(name)
         self.incarnation = incarnation or new_incarnation()
@@ -139,6 +141,7 @@ class Peer:
             epoch=self._clock.wall() - self._clock.monotonic(),
         )
         self._table: HandlerTable = handlers or {}
+        self._hold = hold
         self._ids = IdSource(self.incarnation)
         self._numbering = Numbering()
         self._events: deque[tuple[bytes, bytes, bytes]] = deque()
@@ -168,7 +171,11 @@ class Peer:
         self._loop = asyncio.get_running_loop()
         self._context = self._given_context or zmq.Context()
         self._dispatcher = Dispatcher(
-            self._core, self._table, monotonic=self._clock.monotonic, changed=self._schedule_flush
+            self._core,
+            self._table,
+            monotonic=self._clock.monotonic,
+            changed=self._schedule_flush,
+            hold=self._hold,
         )
         self._flush_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -210,6 +217,11 @@ class Peer:
             ) from None
         if self._core.fenced is not None:
             raise Disconnected(self._core.fenced)
+
+    def serve(self) -> None:
+        """Let the handlers begin (only where the peer was made with ``hold``)."""
+        self._dispatcher.serve()
+        self._schedule_flush()
 
     async def drain(self, timeout: float) -> bool:
         """Take no further commands and wait for the handlers that run; False if ``timeout`` ran out first."""
