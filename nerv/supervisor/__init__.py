@@ -9,7 +9,6 @@ from __future__ import annotations
 from nerv.supervisor.control import (
     AlreadyRunning,
     Running,
-    Started,
     reload_running,
     run_foreground,
     running_info,
@@ -20,7 +19,6 @@ from nerv.supervisor.control import (
 __all__ = (
     "AlreadyRunning",
     "Running",
-    "Started",
     "reload_running",
     "run_foreground",
     "running_info",

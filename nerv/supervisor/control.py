@@ -27,21 +27,15 @@ from nerv.supervisor.lock import (
     InstanceLock,
     Running,
     clear_runtime,
+    refusal,
     running_info,
     secure_runtime,
 )
 from nerv.supervisor.progress import Report
 
 POLL_SECONDS = 0.02
-AFTER_KILL_SECONDS = 5.0
-
-
-class Started(msgspec.Struct, frozen=True, kw_only=True):
-    """The result of a detached start. ``ready``: every actor is. ``actors``: their last known states."""
-
-    pid: int
-    ready: bool
-    actors: tuple[ActorStatus, ...]
+LAST_WORDS_BYTES = 4096
+SUPERVISOR_OUTPUT = "supervisor.out"
 
 
 def command_line(
@@ -58,8 +52,8 @@ def command_line(
 def run_foreground(instance: Instance, config: Path | None = None, *, quiet: bool = False) -> NoReturn:
     """Become the cluster: replaces this process, shows progress on stderr, ends when the cluster has stopped.
 
-    The exit status is then the supervisor's: 0 after an ordered stop, 2 for a wrong configuration or an
-    instance that already runs, 1 for a defect, 137 if it was killed.
+    The exit status is then the supervisor's: 0 after an ordered stop, 2 for a wrong configuration, 1 for an
+    instance that already runs or a defect, 137 if it was killed.
     """
     line = command_line(instance, config, quiet=quiet)
     sys.stdout.flush()
@@ -72,25 +66,18 @@ def start_detached(
     config: Path | None = None,
     *,
     timeout: float = 60.0,
-    on_change: Callable[[ActorStatus], None] = lambda status: None,
-) -> Started:
+    note: Callable[[str], None] = lambda text: None,
+) -> Running:
     """Start a supervisor that outlives this process; returns when every actor is ready.
 
-    Also returns, with ``ready`` False, when an actor refused its configuration or was parked (the rest runs),
-    and when ``timeout`` seconds have passed. Raises what the supervisor said if it did not start at all.
+    If that is not reached within ``timeout`` seconds, or an actor refuses its configuration or keeps failing,
+    everything is stopped again and the reason is raised. ``note`` is called with lines for a person.
     """
     if holder := running_info(instance):
-        raise AlreadyRunning(
-            ErrorInfo(
-                code=ErrorCode.CONFLICT,
-                reason=f"instance {instance.name!r} is already run by the supervisor with pid {holder.pid}",
-                field="instance",
-                fix="stop it with `nerv down`, or choose another one with --instance",
-            )
-        )
+        raise refusal(instance, holder)
     secure_runtime(instance)
     read_end, write_end = os.pipe()
-    output = instance.logs / "supervisor.out"
+    output = instance.logs / SUPERVISOR_OUTPUT
     try:
         with output.open("ab") as sink:
             subprocess.run(
@@ -110,35 +97,75 @@ def start_detached(
         ) from None
     finally:
         os.close(write_end)
+    until = time.monotonic() + timeout
     try:
-        return _follow(read_end, time.monotonic() + timeout, on_change, output)
+        problem = _follow(read_end, until, note, instance)
     finally:
         os.close(read_end)
+    if problem is not None:
+        stop_running(instance)
+        raise NervError(problem)
+    running = running_info(instance)
+    if running is None:
+        raise NervError(_ended_early(instance))
+    return running
 
 
-def _follow(descriptor: int, until: float, on_change: Callable[[ActorStatus], None], output: Path) -> Started:
-    actors: dict[str, ActorStatus] = {}
-    pid = 0
+def _follow(
+    descriptor: int, until: float, note: Callable[[str], None], instance: Instance
+) -> ErrorInfo | None:
+    """Wait for the end of the start; what went wrong, or None."""
+    states: dict[str, ActorState] = {}
     for report in _reports(descriptor, until):
-        pid = report.pid or pid
         if report.error is not None:
             raise NervError(report.error)
-        if report.actor is not None:
-            actors[report.actor.name] = report.actor
-            on_change(report.actor)
-            if report.actor.state in (ActorState.REFUSED, ActorState.PARKED):
-                return Started(pid=pid, ready=False, actors=tuple(actors.values()))
         if report.ready:
-            return Started(pid=pid, ready=True, actors=tuple(actors.values()))
+            return None
+        if report.actor is not None:
+            actor = report.actor
+            states[actor.name] = actor.state
+            note(f"{actor.name} is {actor.state}" + (f" after {actor.last_exit}" if actor.last_exit else ""))
+            if actor.state in (ActorState.REFUSED, ActorState.PARKED):
+                return _no_start(instance, actor)
     if time.monotonic() < until:
-        raise NervError(
-            ErrorInfo(
-                code=ErrorCode.INTERNAL,
-                reason="the supervisor ended while it started",
-                fix=f"its words are in {output}",
-            )
-        )
-    return Started(pid=pid, ready=False, actors=tuple(actors.values()))
+        return _ended_early(instance)
+    waiting = ", ".join(name for name, state in states.items() if state is not ActorState.READY)
+    return ErrorInfo(
+        code=ErrorCode.DEADLINE,
+        reason=f"not ready in time: {waiting or 'the supervisor'}",
+        fix=f"look into {instance.logs}, or give more --timeout",
+    )
+
+
+def _no_start(instance: Instance, actor: ActorStatus) -> ErrorInfo:
+    refused = actor.state is ActorState.REFUSED
+    words = last_words(instance.logs / f"{actor.name}.out")
+    return ErrorInfo(
+        code=ErrorCode.INVALID if refused else ErrorCode.INTERNAL,
+        reason=f"{actor.name} cannot start: {words or actor.last_exit or actor.state}",
+        field=f"actor.{actor.name}" if refused else None,
+        fix=f"its log is {instance.logs / actor.name}.jsonl, its output {actor.name}.out beside it",
+    )
+
+
+def _ended_early(instance: Instance) -> ErrorInfo:
+    output = instance.logs / SUPERVISOR_OUTPUT
+    return ErrorInfo(
+        code=ErrorCode.INTERNAL,
+        reason=f"the supervisor ended while it started: {last_words(output) or 'without a word'}",
+        fix=f"its output is {output}",
+    )
+
+
+def last_words(output: Path) -> str:
+    """The last line that is not empty of what a process wrote, without the prefix of our own messages."""
+    try:
+        with output.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - LAST_WORDS_BYTES))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.strip().removeprefix("nerv: ") for line in reversed(lines) if line.strip()), "")
 
 
 def _reports(descriptor: int, until: float) -> Iterator[Report]:
@@ -160,15 +187,15 @@ def stop_running(
     timeout: float = 75.0,
     force: bool = False,
     on_wait: Callable[[float], None] = lambda seconds: None,
-) -> bool:
-    """Stop the instance in order and wait until nothing of it is left; False if it was not running.
+) -> int | None:
+    """Stop the instance in order and wait until nothing of it is left; the pid of its supervisor, None if not running.
 
     ``force``: no order, everything is killed at once (accepted tasks survive that, as they survive a power cut).
     ``on_wait`` is called now and then with the seconds waited. Raises DEADLINE after ``timeout`` seconds.
     """
     holder = running_info(instance)
     if holder is None:
-        return False
+        return None
     began = time.monotonic()
     number = signal.SIGKILL if force else signal.SIGTERM
     with contextlib.ExitStack() as stack:
@@ -193,7 +220,7 @@ def stop_running(
             time.sleep(POLL_SECONDS)
     if force:
         _tidy(instance)
-    return True
+    return holder.pid
 
 
 def reload_running(instance: Instance) -> bool:
@@ -249,7 +276,6 @@ class _Watched:
 __all__ = (
     "AlreadyRunning",
     "Running",
-    "Started",
     "command_line",
     "reload_running",
     "run_foreground",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,8 +80,7 @@ class Journal:
 
     def write(self, level: str, event: str, *, actor: str = "supervisor", detail: str = "") -> None:
         """Note an event; ``level`` is debug, info, warning or error. Debug lines are not for the terminal."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")
-        line = {"timestamp": now, "level": level, "actor": actor, "event": event}
+        line: dict[str, str | float] = {"event": event, "level": level, "at": time.time(), "actor": actor}
         if detail:
             line["detail"] = detail
         self._file.put(msgspec.json.encode(line) + b"\n")

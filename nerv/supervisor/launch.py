@@ -22,7 +22,8 @@ Command = Callable[[ActorSpec, str], tuple[str, ...]]
 
 def actor_command(spec: ActorSpec, run: str) -> tuple[str, ...]:
     """The command line of a real actor. The run marker on it is how the next start finds what this run left."""
-    return (sys.executable, "-m", "nerv.child", spec.run, f"--nerv-run={run}")
+    # As an option of the interpreter (-X takes any name) it is on the command line without being an argument.
+    return (sys.executable, "-X", f"nerv-run={run}", "-m", "nerv.child", spec.run)
 
 
 def incarnation_mark(incarnation: Incarnation) -> str:

@@ -90,7 +90,7 @@ class InstanceLock:
 
     def __init__(self, instance: Instance) -> None:
         self._path = instance.supervisor_lock
-        self._name = instance.name
+        self._instance = instance
         self._descriptor: int | None = None
 
     def acquire(self, running: Running) -> None:
@@ -105,7 +105,7 @@ class InstanceLock:
                 if time.monotonic() < until:
                     time.sleep(0.05)
                     continue
-                raise self._refusal() from None
+                raise refusal(self._instance, _read(self._path)) from None
             if _same_file(descriptor, self._path):
                 break
             os.close(descriptor)  # its holder removed it between our open and our lock
@@ -120,17 +120,18 @@ class InstanceLock:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def _refusal(self) -> AlreadyRunning:
-        holder = _read(self._path)
-        who = f" by the supervisor with pid {holder.pid}" if holder else ""
-        return AlreadyRunning(
-            ErrorInfo(
-                code=ErrorCode.CONFLICT,
-                reason=f"instance {self._name!r} is already run{who}",
-                field="instance",
-                fix="stop it with `nerv down`, or choose another one with --instance",
-            )
+
+def refusal(instance: Instance, holder: Running | None) -> AlreadyRunning:
+    """What a second supervisor is told."""
+    who = f" by the supervisor with pid {holder.pid}" if holder else ""
+    return AlreadyRunning(
+        ErrorInfo(
+            code=ErrorCode.CONFLICT,
+            reason=f"instance {instance.name!r} is already run{who}",
+            field="instance",
+            fix="stop it with `nerv down`, or choose another one with --instance",
         )
+    )
 
 
 def running_info(instance: Instance) -> Running | None:
@@ -146,11 +147,6 @@ def running_info(instance: Instance) -> Running | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def left_by_last_run(instance: Instance) -> Running | None:
-    """The content of the lock file, held or not."""
-    return _read(instance.supervisor_lock)
 
 
 def clear_runtime(instance: Instance) -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from pathlib import Path
 
-from nerv.errors import ErrorCode, ErrorInfo, NervError
+from nerv.errors import ConfigurationError, ErrorCode, ErrorInfo, NervError
 from nerv.instance import Instance
 from nerv.supervisor.journal import Journal
 from nerv.supervisor.kill_tree import kill_descendants, kill_marked
@@ -27,11 +27,13 @@ from nerv.supervisor.lock import (
     secure_runtime,
 )
 from nerv.supervisor.progress import Progress
-from nerv.supervisor.specification import Specification, find_file, load
+from nerv.supervisor.specification import Specification, find_specification, load_specification
 from nerv.supervisor.supervisor import Supervisor
 from nerv.supervisor.watchdog import PR_SET_CHILD_SUBREAPER
 
-EXIT_USAGE = 2
+EXIT_FAILED = 1
+EXIT_CONFIGURATION = 2
+"""As in the table of the `nerv` command, which becomes this process."""
 EXIT_WATCHDOG_LOST = 137
 WATCHDOG_GRACE_SECONDS = 0.5
 
@@ -52,7 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     except NervError as error:
         progress.error(error.info)
         sys.stderr.write(f"nerv: {error}\n")
-        return EXIT_USAGE
+        return EXIT_CONFIGURATION if isinstance(error, ConfigurationError) else EXIT_FAILED
 
 
 def run_supervisor(
@@ -64,8 +66,8 @@ def run_supervisor(
     command: Command = actor_command,
 ) -> int:
     """Check everything, take the instance, run until stopped. Raises :class:`NervError` before anything starts."""
-    path = find_file(instance, config)
-    specification = load(path)
+    path = find_specification(instance, config)
+    specification = load_specification(path)
     secure_runtime(instance)
     run = new_run_marker(instance)
     lock = InstanceLock(instance)

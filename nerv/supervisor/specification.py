@@ -144,7 +144,7 @@ def difference(old: Specification, new: Specification) -> Difference:
     )
 
 
-def find_file(instance: Instance, given: Path | None = None) -> Path:
+def find_specification(instance: Instance, given: Path | None = None) -> Path:
     """The file to use: the one given, else the user's own, else the one that NERV ships."""
     if given is not None:
         return given
@@ -157,7 +157,7 @@ def find_file(instance: Instance, given: Path | None = None) -> Path:
     return Path(__file__).resolve().parents[2] / FILE_NAME  # a checkout: the file is at the root
 
 
-def load(path: Path) -> Specification:
+def load_specification(path: Path) -> Specification:
     """Read and check a file; raises :class:`ConfigurationError`."""
     try:
         text = path.read_text(encoding="utf-8")

@@ -40,7 +40,7 @@ from nerv.supervisor.launch import Command, actor_command
 from nerv.supervisor.liveness import Hearing, deafness, silence
 from nerv.supervisor.progress import Progress
 from nerv.supervisor.restart import ExitKind
-from nerv.supervisor.specification import BUS, Specification, load
+from nerv.supervisor.specification import BUS, Specification, load_specification
 from nerv.supervisor.tree import Tree
 from nerv.supervisor.usage import Sample, Sampler
 
@@ -182,7 +182,7 @@ class Supervisor:
         """Read supervisor.toml again. Raises :class:`ConfigurationError` and changes nothing if it is wrong."""
         async with self._reloading:
             loop = asyncio.get_running_loop()
-            new = await loop.run_in_executor(self._disk, load, self._config)
+            new = await loop.run_in_executor(self._disk, load_specification, self._config)
             if self._stop.is_set():
                 raise NervError(ErrorInfo(code=ErrorCode.STOPPING, reason="the cluster is stopping"))
             done = self._tree.apply(new)

@@ -17,7 +17,11 @@ status = int(os.environ["NERV_STATUS_FD"])
 parent = int(os.environ["NERV_PARENT_FD"])
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-BROWSER = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}], start_new_session=True, env={{}}); time.sleep(600)"
+BROWSER = (
+    "import subprocess, sys, time; "
+    f"subprocess.Popen([sys.executable, '-c', {STUBBORN!r}], start_new_session=True, env={{}}); "
+    "time.sleep(600)"
+)
 
 
 def log(word: str) -> None:
