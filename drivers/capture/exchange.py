@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import msgspec
+
 from drivers.capture.binary import binary_messages, grpc_frames
 from drivers.capture.candidates import Candidate, LogicalStream
 from drivers.capture.framing import BINARY, BodyFraming, Message
@@ -27,7 +29,7 @@ from drivers.capture.rule import (
     WireReply,
     url_pattern,
 )
-from drivers.capture.words import THINK, page_words
+from drivers.capture.words import THINK, page_words, visible
 
 MAX_STREAM_BYTES = 32_000_000
 """A response or socket that carries more within one exchange is not read further; activity says so."""
@@ -243,12 +245,12 @@ class Exchange:
             return self._reader.rule if self._reader is not None else None
         if self._history_lost:
             return None
-        grown = [c for c in self._candidates() if c.growth > 1 and not c.rule.decode]
+        grown = [c for c in self._candidates() if c.growth > 1]
         best: tuple[tuple[float, ...], StreamRule] | None = None
-        for text, group in _by_text(grown, page_text):
+        for text, group in _by_text([*grown, *self._seeded(grown, page_text)], page_text):
             verdict = compare(text, page_text, partial=True)
             if verdict.ok and not self._is_prompt(text):
-                candidate = min(group, key=_preference)
+                candidate = _best_rule(group)
                 rank = (verdict.score, verdict.matched, candidate.growth)
                 if best is None or rank > best[0]:
                     best = (rank, candidate.rule)
@@ -290,47 +292,30 @@ class Exchange:
         if not proved:
             return None
         _, text, group, verdict = max(proved, key=lambda item: item[0])
-        rule = min(group, key=_preference).rule
-        if all(candidate.growth < 2 for candidate in group):
-            rule = self._growing_rule(text) or rule
-        return _reply(text, rule, verdict)
+        chosen = _best_rule(group)
+        if chosen.growth < 3:
+            apart = [c for c in self._seeded(list(self._candidates()), text) if c.text == text]
+            chosen = _best_rule([chosen, *apart])
+        return _reply(text, chosen.rule, verdict)
 
-    def _growing_rule(self, text: str) -> StreamRule | None:
-        """A rule whose pieces are ``text`` but for a first piece that travelled apart."""
-        best: Candidate | None = None
-        for stream in self._streams.values():
-            for candidate in stream.candidates():
-                if (
-                    candidate.rule.mode != APPEND
-                    or candidate.growth < 3
-                    or len(candidate.text) < len(text) // 2
-                ):
-                    continue
-                if not text.endswith(candidate.text):
-                    continue
-                start = text[: len(text) - len(candidate.text)]
-                seed = next(
-                    (leaf for at, leaf in stream.openings if at <= candidate.first_at and leaf.text == start),
-                    None,
-                )
-                if seed is None and start:
-                    continue
-                if best is None or _preference(candidate) < _preference(best):
-                    best = candidate
-                    best_seed = seed.paths[0] if seed is not None else ""
-        if best is None:
-            return None
-        rule = best.rule
-        return StreamRule(
-            url=rule.url,
-            transport=rule.transport,
-            framing=rule.framing,
-            path=rule.path,
-            mode=rule.mode,
-            where=rule.where,
-            group=rule.group,
-            seed=best_seed,
-        )
+    def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
+        """Joined pieces with a first piece that travelled just before them, under another path."""
+        head = visible(page_text[:4000])
+        for candidate in candidates:
+            rule = candidate.rule
+            if rule.mode != APPEND or candidate.growth < 2 or rule.decode:
+                continue
+            stream = self._streams[rule.url, rule.transport]
+            for at, leaf in stream.openings:
+                if candidate.first_at - 3 <= at < candidate.first_at and len(leaf.text) < 2000:
+                    seed = visible(leaf.text)
+                    if seed and seed[:60] in head[:400]:
+                        yield Candidate(
+                            text=leaf.text + candidate.text,
+                            rule=msgspec.structs.replace(rule, seed=leaf.paths[0]),
+                            growth=candidate.growth,
+                            first_at=at,
+                        )
 
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())
@@ -392,16 +377,24 @@ def _by_text(candidates: list[Candidate], page_text: str) -> Iterator[tuple[str,
         yield text, group
 
 
+def _best_rule(group: list[Candidate]) -> Candidate:
+    """Which rule to keep among those that give the same text: one of those that grow in most steps, that asks
+    for what a protocol fixes and does not count on positions."""
+    most = max(candidate.growth for candidate in group)
+    return min((c for c in group if 2 * c.growth >= most), key=_preference)
+
+
 def _preference(candidate: Candidate) -> tuple[int, ...]:
-    """Which rule to keep among those that give the same text (least is best): the one that grows in most steps,
-    asks for what a protocol fixes, and does not count on positions."""
     rule = candidate.rule
     return (
-        -min(candidate.growth, 1 << 20),
         1 if rule.decode else 0,
         1 if rule.group else 0,
-        _where_rank(rule.where),
+        1 if rule.seed else 0,
+        0
+        if "~" in rule.path
+        else 1,  # an operation's place in its message is chance, in the document it is not
         _path_rank(rule),
+        _where_rank(rule.where),
         -rule.path.count("m"),
         len(rule.path),
     )

@@ -24,7 +24,7 @@ class RuleReader:
         self._lengths: dict[str, int] = {}
         self._group: str | None = None
         self._shown = 0
-        self._seeded = not rule.seed
+        self._seed = ""
 
     @property
     def text(self) -> str:
@@ -39,20 +39,17 @@ class RuleReader:
         found: list[str] = []
         group = ""
         source = leaves(message) if self._patches is None else self._patches.feed(message)
-        seed = None
         for leaf in source:
             if self.matches(leaf):
                 found.append(leaf.text)
                 group = leaf.group[1] if self.rule.group and leaf.group else ""
-            elif not self._seeded and self.rule.seed in leaf.paths:
-                seed = leaf.text
+            elif not self.seen and self.rule.seed and self.rule.seed in leaf.paths:
+                self._seed = leaf.text  # the last one before the first piece
         if not found:
-            if seed is not None:
-                self._seeded = True
-                return self._set("", seed)
             return None
         self.seen += 1
-        self._seeded = True
+        if self.seen == 1 and self.rule.mode == APPEND:
+            found.insert(0, self._seed)
         return self._apply(group, "".join(found))
 
     def matches(self, leaf: Leaf) -> bool:
@@ -68,9 +65,6 @@ class RuleReader:
             except ValueError:
                 return None
         if self.rule.mode == APPEND:
-            if self.rule.seed and group not in self._texts and "" in self._texts:
-                self._texts[group], self._lengths[group] = self._texts.pop(""), self._lengths.pop("")
-                self._group = group
             return self._append(group, value)
         return self._set(group, value)
 

@@ -17,6 +17,7 @@ from drivers.capture.words import Word, Worth, is_html, markdown_words, page_wor
 MAX_WORDS = 60_000
 """Longer texts are compared by their identical beginning and end only, beyond which nothing may differ."""
 _SHORT = 4
+_NEVER = "\x00"
 _PARTIAL_SLACK = 8
 """Words at the end of a page that still grows, within which nothing is compared."""
 _LABELS = frozenset(
@@ -136,7 +137,10 @@ class _Tally:
 def _align(candidate: str, words: list[Word], page_text: str, shown: list[Word], *, partial: bool) -> Verdict:
     if max(len(words), len(shown)) > MAX_WORDS:
         return Verdict(ok=False, why=f"more than {MAX_WORDS} words")
-    steps = Indel.opcodes([w.text for w in words], [w.text for w in shown])
+    # What is drawn as something else must not be matched by chance: it would tear its place apart.
+    steps = Indel.opcodes(
+        [_NEVER if w.worth is Worth.WILD else w.text for w in words], [w.text for w in shown]
+    )
     tally = _Tally()
     region: list[int] | None = None
     required = sum(1 for w in words if w.worth is Worth.REQUIRED)
@@ -169,7 +173,7 @@ def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
         why = "no word in common"
     elif tally.missing > required // 200:
         why = f"{tally.missing} words are not on the page"
-    elif tally.tail and not partial:
+    elif tally.tail > (_PARTIAL_SLACK if partial else 0):
         why = f"the page goes on for {tally.tail} words"
     elif tally.head > 8:
         why = f"the page begins {tally.head} words earlier"
