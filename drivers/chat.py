@@ -146,7 +146,7 @@ class _Flow:
         settled = await self._settled()
         await self.reached(Stage.PREPARED)
         ready = time.perf_counter()
-        await compose(self.page, settled.frame, settled.input, self.prompt)
+        await compose(self.page, settled.frame, settled.input, self.prompt, self.recipe.locators.send)
         await self.reached(Stage.TYPED)
         typed = time.perf_counter()
         self.before = self.page.page.url
@@ -193,8 +193,10 @@ class _Flow:
         return await settle(self.page, self.recipe, navigate=True, seconds=max(1.0, min(45.0, self._left())))
 
     def _ways(self) -> tuple[SendWay, ...]:
+        first = self.recipe.send
         others = (SendWay.CLICK, SendWay.ENTER) if self.recipe.locators.send else (SendWay.ENTER,)
-        return (self.recipe.send, *(way for way in others if way is not self.recipe.send))
+        # The proved way once more at the end: a page that was not quite awake may have missed the first.
+        return (first, *(way for way in others if way is not first), first)
 
     def _left(self) -> float:
         return self.deadline - asyncio.get_running_loop().time()

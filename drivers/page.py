@@ -14,6 +14,7 @@ from playwright.async_api import Error as PlaywrightError
 
 from drivers.agent import AGENT, agent_source
 from drivers.capture import WireCapture
+from drivers.outgoing import OutgoingWatch
 from drivers.guard import PAGE_SECONDS, from_playwright, guarded
 from drivers.recipes.recipe import FrameRule
 from drivers.trouble import Trouble, trouble
@@ -31,6 +32,7 @@ class ChatPage:
     def __init__(self, page: Page, capture: WireCapture, pulse: CDPSession) -> None:
         self.page = page
         self.capture = capture
+        self.outgoing = OutgoingWatch(page)
         self.status: int | None = None
         """HTTP status of the last document."""
         self.crashed = False

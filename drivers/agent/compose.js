@@ -27,14 +27,19 @@ function setNative(el, text) {
   el.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-const frame = () => new Promise((done) => { setTimeout(done, 0); });
+// A page's own state follows its input one drawn frame later; a key pressed earlier finds it empty.
+const frame = () => new Promise((done) => {
+  const spare = setTimeout(done, 60);
+  requestAnimationFrame(() => { clearTimeout(spare); setTimeout(done, 0); });
+});
 
 // way: "command" (the editing command: trusted events, all editors), "value" (setter and events), "focus" (select only)
-nerv.compose = async (locators, text, way) => {
+nerv.compose = async (locators, text, way, send) => {
   const hit = resolve(locators);
   if (!hit) return { state: "missing" };
   const el = hit.el;
   if (disabledOf(el)) return { state: "disabled" };
+  if (way === "command") nerv.idle();
   focusInput(el);
   const field = el.localName === "textarea" || el.localName === "input";
   const holds = readInput(el);
@@ -47,6 +52,12 @@ nerv.compose = async (locators, text, way) => {
   } else if (way === "value" && field) setNative(el, text);
   else if (way === "focus" && holds) document.execCommand("delete");
   await frame();
+  // A send control that wakes up tells that the page has taken the text in.
+  for (let i = 0; i < 25 && send && send.length && way !== "focus"; i++) {
+    const button = resolve(send);
+    if (button ? !disabledOf(button.el) : i > 5) break;
+    await frame();
+  }
   return { state: "done", index: hit.index, single: el.localName === "input", value: readInput(el), focused: contains(el, deepActive()) };
 };
 

@@ -272,6 +272,7 @@ class _Discovery:
         await self.page.call(exchange.frame, "look", into=bool)
         report = exchange.report
         settled = frozenset(report.added) if report is not None else frozenset()
+        gone = frozenset(report.removed) if report is not None else frozenset()
         wire = self.page.capture.prove(exchange.text)
         stop = tuple(sorted(exchange.busy_signatures - settled))
         history = False
@@ -284,7 +285,7 @@ class _Discovery:
             send=way,
             locators=replace(draft.locators, reply=await self._reply_locators(exchange)),
             stream=wire.rule if wire is not None else None,
-            completion=Completion(busy=stop[:12], settled=tuple(sorted(settled))[:12]),
+            completion=Completion(busy=stop[:12], settled=tuple(sorted(settled))[:30], gone=tuple(sorted(gone))[:30], learned=True),
             history=history,
             proof=Proof(
                 at=datetime.now(UTC).isoformat(timespec="seconds"),

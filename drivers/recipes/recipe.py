@@ -56,15 +56,18 @@ class Locators(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, fo
 class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Learned signs. Signatures are ``tag|label|icon|on/off`` of controls, as the page agent writes them.
 
-    ``busy``: seen only while a reply is made. ``settled``: added to the idle page once a reply is there.
+    ``busy``: seen only while a reply is made. ``settled``: added to the idle page once a reply is there;
+    ``gone``: taken from it. ``learned``: these three were seen in an exchange; without it they say nothing.
     ``quiet``: seconds of unchanged text that count as the end where no sign is known.
     """
 
     busy: tuple[str, ...] = ()
     settled: tuple[str, ...] = ()
+    gone: tuple[str, ...] = ()
     quiet: float = 5.0
     actions: bool = False
     """Controls of the reply (copy, again…) appear only when it is complete."""
+    learned: bool = False
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -59,7 +59,13 @@ def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().split("\n")]
 
 
-async def compose(page: ChatPage, frame: Frame, inputs: tuple[Locator, ...], prompt: str) -> Match:
+async def compose(
+    page: ChatPage,
+    frame: Frame,
+    inputs: tuple[Locator, ...],
+    prompt: str,
+    send: tuple[Locator, ...] = (),
+) -> Match:
     """Write the prompt; an old draft is replaced. Raises Trouble COMPOSE_MISMATCH, INPUT_NOT_FOUND."""
     until = time.monotonic() + ENABLE_SECONDS
     multiline = "\n" in prompt.strip()
@@ -67,7 +73,7 @@ async def compose(page: ChatPage, frame: Frame, inputs: tuple[Locator, ...], pro
     held = ""
     single = False
     for way in ("command", "paste", "keys", "value"):
-        echo = await _write(page, frame, inputs, prompt, way, until)
+        echo = await _write(page, frame, inputs, prompt, way, until, send)
         held, single = echo.value, echo.single
         got = match(prompt, held)
         if got is Match.WORDS and single and multiline:
@@ -85,13 +91,19 @@ async def compose(page: ChatPage, frame: Frame, inputs: tuple[Locator, ...], pro
 
 
 async def _write(
-    page: ChatPage, frame: Frame, inputs: tuple[Locator, ...], prompt: str, way: str, until: float
+    page: ChatPage,
+    frame: Frame,
+    inputs: tuple[Locator, ...],
+    prompt: str,
+    way: str,
+    until: float,
+    send: tuple[Locator, ...],
 ) -> Echo:
     seconds = 8.0 + len(prompt) / 4000
     while True:
         try:
             first = way if way in ("command", "value") else "focus"
-            echo = await page.call(frame, "compose", inputs, prompt, first, into=Echo, seconds=seconds)
+            echo = await page.call(frame, "compose", inputs, prompt, first, send, into=Echo, seconds=seconds)
         except PageMoved:
             echo = Echo(state="missing")
         if echo.state == "done":

@@ -165,8 +165,7 @@ class Exchange:
             self.input_was_away = True
 
     def _changed_controls(self, report: Report) -> bool:
-        settled = set(self._completion.settled)
-        return bool(set(report.added) - settled or set(report.removed) - settled)
+        return controls_differ(report.added, report.removed, self._completion)
 
     def _page_text(self, now: float) -> None:
         if self._rule is None and now - self._followed_at >= FOLLOW_SECONDS:
@@ -257,3 +256,18 @@ def utf16_prefix(text: str, units: int) -> str:
     if text.isascii():
         return text[:units]
     return text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "surrogatepass")
+
+
+def controls_differ(added: tuple[str, ...], removed: tuple[str, ...], completion: Completion) -> bool:
+    """Are the controls other than on the idle page? What was learned to stay after a reply does not count.
+
+    On a page that was learned, a control that merely became usable does not count either, unless it is one of
+    those that are usable only while a reply is made: pages wake their controls late.
+    """
+    more = set(added) - set(completion.settled)
+    less = set(removed) - set(completion.gone)
+    if completion.learned:
+        woken = {s for s in more if s.endswith("|on") and s not in completion.busy and f"{s[:-3]}|off" in less}
+        more -= woken
+        less -= {f"{s[:-3]}|off" for s in woken}
+    return bool(more or less)

@@ -11,7 +11,7 @@ from drivers.skills.press import press
 from drivers.trouble import HttpFailure, Trouble, from_http, trouble
 from kernel.tasks import Stage, TroubleKind
 
-EVIDENCE_SECONDS = 4.0
+EVIDENCE_SECONDS = 2.5
 """How long a page may take to show that it took a prompt."""
 SLOW_EVIDENCE_SECONDS = 20.0
 """The same, once the input no longer holds the prompt or the wire is busy."""
@@ -28,12 +28,9 @@ def evidence(exchange: Exchange) -> str | None:
         return "reply_began"
     if report.input.present and not report.input.value.strip():
         return "input_emptied"
+    if exchange.page.outgoing.carried and (not report.input.present or report.input.disabled):
+        return "request_carried_prompt"
     return None
-
-
-def said_on_wire(exchange: Exchange) -> bool:
-    """Did a request of this exchange begin to be answered?"""
-    return bool(exchange.page.capture.activity().streams)
 
 
 async def submit(
@@ -56,7 +53,8 @@ async def submit(
         if number:
             held = await read_input(exchange.page, frame, inputs)
             if held.value.rstrip("\n") != prompt.rstrip("\n") and match(prompt, held.value) < Match.EXACT:
-                await compose(exchange.page, frame, inputs, prompt)
+                await compose(exchange.page, frame, inputs, prompt, send)
+        exchange.page.outgoing.begin(prompt)
         exchange.sent()
         if not await press(exchange.page, frame, way, send):
             continue
@@ -65,7 +63,7 @@ async def submit(
         if found:
             return way, found
         held = await read_input(exchange.page, frame, inputs)
-        if not (held.present and match(prompt, held.value) >= Match.WORDS) or said_on_wire(exchange):
+        if not (held.present and match(prompt, held.value) >= Match.WORDS) or exchange.page.outgoing.carried:
             found = await _await_evidence(exchange, SLOW_EVIDENCE_SECONDS)
             if found:
                 return way, found
