@@ -36,6 +36,7 @@ _FENCED_KEPT = 1024
 _encode = msgspec.msgpack.Encoder().encode
 _decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _decode_credit = msgspec.msgpack.Decoder(Credit).decode
+_decode_tick = msgspec.msgpack.Decoder(LinkTick).decode
 _decode_bye = msgspec.msgpack.Decoder(Bye).decode
 
 Message = tuple[bytes, bytes, bytes]
@@ -426,22 +427,24 @@ class BrokerCore:
     def _on_link(self, link: Link, envelope: Envelope, now: float) -> None:
         kind = envelope.kind
         if kind is Kind.CREDIT:
-            limit = _decode_credit(envelope.payload).limit
-            box = self._boxes[link.frame]
-            if limit == WITHDRAWN:
-                link.allowance.withdraw()
-            else:
-                link.allowance.raise_to(limit)
-            if box.waiting:
-                self._pump(box)
+            self._on_limit(link, _decode_credit(envelope.payload).limit)
         elif kind is Kind.HELLO:
             self._on_hello(link.identity, envelope, now)
         elif kind is Kind.BYE:
             self._end(link, now, _decode_bye(envelope.payload).reason or "bye")
         elif kind is Kind.COMMAND:
             self._own_command(link, envelope)
-        elif kind is not Kind.TICK:
+        elif kind is Kind.TICK:
+            self._on_limit(link, _decode_tick(envelope.payload).limit)
+        else:
             self._refuse_bundle(link, f"{kind.name} is not for the broker", now)
+
+    def _on_limit(self, link: Link, limit: int) -> None:
+        if limit == WITHDRAWN:
+            link.allowance.withdraw()
+        else:
+            link.allowance.raise_to(limit)
+            self._pump(self._boxes[link.frame])
 
     def _end(self, link: Link, now: float, reason: str) -> None:
         """This link is over: its name is free, its backlog is void (the senders will ask again)."""

@@ -56,10 +56,14 @@ class Credit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LinkTick(msgspec.Struct, frozen=True, kw_only=True):
-    """A sign of life. From the broker, ``sent`` is the number of commands it has sent on this link since HELLO:
-    what did not arrive is lost, and its credit can be granted anew."""
+    """A sign of life, and both running totals again, so that what was lost on the way is made good.
+
+    From the broker, ``sent``: commands sent on this link since HELLO; what did not arrive is lost, and its credit
+    can be granted anew. From a peer, ``limit``: as in CREDIT.
+    """
 
     sent: int = 0
+    limit: int = 0
 
 
 class Renewed(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,6 +24,8 @@ from nerv.errors import ErrorCode, ErrorInfo
 
 HELLO_PAUSE = 0.25
 """Seconds between HELLOs until WELCOME arrives."""
+MIN_RETRY = 0.01
+"""Seconds at least until a command is sent again after a NACK."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_acks = msgspec.msgpack.Decoder(Acks).decode
@@ -461,11 +463,14 @@ class PeerCore:
             self._late += 1
             return
         info = self._error_of(nack)
-        if info.retry_after is None:
-            self._resolve(pending, error=info)
-        else:
+        if info.retry_after is not None:
             pending.busy = info
-            self._pending.postpone(pending, now + max(0.01, info.retry_after))
+            self._pending.postpone(pending, now + max(MIN_RETRY, info.retry_after))
+        elif pending.accepted:
+            # This was a resend that did not get through; what the first one did is still to be learnt.
+            self._pending.postpone(pending, now + self.limits.probe)
+        else:
+            self._resolve(pending, error=info)
 
     def _on_link(self, envelope: Envelope, now: float) -> None:
         try:
@@ -513,7 +518,8 @@ class PeerCore:
                 self._greet(now)
             elif now >= self._tick_due:
                 self._tick_due = now + self.limits.tick
-                self._link(Kind.TICK, "link.tick", LinkTick(), now)
+                limit = 0 if self._draining else self._grant.granted
+                self._link(Kind.TICK, "link.tick", LinkTick(limit=limit), now)
         elif self.state in (LinkState.GREETING, LinkState.DOWN) and now >= self._hello_due:
             self._greet(now)
         for pending in self._pending.due(now):

@@ -19,6 +19,7 @@ class Pending:
     """One command on its way. Exactly one of ``answer`` and ``error`` is set once it is ``done``."""
 
     __slots__ = (
+        "accepted",
         "acked",
         "answer",
         "busy",
@@ -37,6 +38,8 @@ class Pending:
         self.deadline = deadline
         self.due = deadline
         self.acked = False
+        self.accepted = False
+        """Acknowledged at least once, by this or an earlier life of the receiver."""
         self.sent = False
         self.done = False
         self.tries = 0
@@ -101,7 +104,7 @@ class PendingTable:
 
     def acked(self, pending: Pending, now: float) -> None:
         if not pending.acked:
-            pending.acked = True
+            pending.acked = pending.accepted = True
             pending.tries = 0
             pending.busy = None
             self._wait(pending, now + self.limits.probe)
@@ -153,7 +156,7 @@ def deadline_error(pending: Pending, *, connected: bool) -> ErrorInfo:
             reason=f"no connection to the broker before the deadline of {pending.envelope.type!r}",
             fix="is the cluster running? `nerv status` shows it",
         )
-    accepted = f"{target!r} accepted it" if pending.acked else f"{target!r} did not acknowledge it"
+    accepted = f"{target!r} accepted it" if pending.accepted else f"{target!r} did not acknowledge it"
     return ErrorInfo(
         code=ErrorCode.DEADLINE,
         reason=f"{pending.envelope.type!r} had no outcome before its deadline; {accepted}",

@@ -22,7 +22,7 @@ from nerv.bus.limits import Limits
 from nerv.errors import ConfigurationError, invalid
 
 RECONNECT_MS = 20
-RECONNECT_MAX_MS = 500
+RECONNECT_MAX_MS = 100
 HIGH_WATER = 8192
 """Messages (bundles) per connection; a backstop, far above what credit lets through."""
 
