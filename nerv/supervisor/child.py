@@ -198,7 +198,7 @@ class Child:
                 await self._live()
 
     async def _live(self) -> None:
-        self.starts += 1
+        started_before = self.starts
         self.incarnation = new_incarnation()
         self.usage, self.last_tick, self.ready_at = Usage(), None, None
         self._order, self._last_tick_wall = None, None
@@ -206,10 +206,11 @@ class Child:
         try:
             launch = await self._around.prepare(self.spec, self.incarnation)
             if not self.wanted or not self._around.may_start(self):
-                self.starts -= 1
                 return  # things changed while we prepared
+            self.starts += 1
             self._process = Process(launch, self.wake)
         except OSError as error:
+            self.starts = started_before + 1
             self._after(Exit(kind=ExitKind.FAILED, text=f"cannot start: {error}"))
             return
         self._enter(ActorState.STARTING)

@@ -325,7 +325,7 @@ class _Reader:
             if missing := re.search(r"required field `(\w+)`", reason):
                 key, reason = (missing.group(1),), "is missing"
             elif key and (kind := _enums(shape).get(key[0])):
-                fix = _choices(str(raw[key[0]]), tuple(kind))
+                fix = _choices(str(raw[key[0]]), tuple(str(one) for one in kind))
             raise self._error((*at, *key), _plain(reason), fix) from None
 
     def _error(self, at: tuple[str, ...], reason: str, fix: str) -> ConfigurationError:

@@ -48,6 +48,7 @@ CHECK_SECONDS = 0.5
 TICK_SECONDS = 1.0
 STALL_SECONDS = 1.0
 """A check that comes so late means that we stood still ourselves: judge nobody by that time."""
+RESTART_MARGIN_SECONDS = 5.0
 STOP_ANSWER_SECONDS = 0.1
 """Between answering `supervisor.stop` and beginning it, so that the answer leaves."""
 
@@ -209,9 +210,12 @@ class Supervisor:
         child.forgive()
         child.cycle(reason or "restart asked for")
         self._tree.cycle_dependants(child, f"restarted with {name}")
-        while child.starts == before or child.state in (ActorState.STARTING, ActorState.STOPPING):
-            await self._tree.news()
-        if child.state is not ActorState.READY:
+        patience = child.spec.stop_seconds + child.spec.start_seconds + RESTART_MARGIN_SECONDS
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                while child.starts == before or child.state in (ActorState.STARTING, ActorState.STOPPING):
+                    await self._tree.news()
+        if child.state is not ActorState.READY or child.starts == before:
             last = child.status().last_exit or ""
             raise NervError(
                 ErrorInfo(
