@@ -10,6 +10,10 @@ from drivers.playground.script import Append, Fail, Pace, Replace, script_for
 OnChunk = Callable[[Turn, int, str], None]
 
 
+class Abandoned(Exception):
+    """The server ends while the reply is still being written."""
+
+
 class Generations:
     """Plays replies into turns, and lets any number of watchers follow them."""
 
@@ -36,11 +40,15 @@ class Generations:
         return stopped
 
     def close(self) -> None:
-        for turn in list(self._running):
-            self.stop(turn)
+        """Abandon all replies: their watchers get `Abandoned`, as from a server that dies."""
+        for task in self._running.values():
+            task.cancel()
 
     async def watch(self, turn: Turn, revision: int, offset: int) -> AsyncIterator[Update]:
-        """What `turn` adds after (revision, offset), until its end, which is the last update."""
+        """What `turn` adds after (revision, offset), until its end, which is the last update.
+
+        Raises `Abandoned` when the server ends first.
+        """
         while True:
             # Taken before the look, so that a change between look and wait is not slept through.
             changed = self._changed.get(turn)
@@ -48,8 +56,10 @@ class Generations:
             if update.text or update.replaces or update.phase is not Phase.GENERATING:
                 yield update
                 revision, offset = update.revision, update.offset
-            if update.phase is not Phase.GENERATING or changed is None:
+            if update.phase is not Phase.GENERATING:
                 return
+            if changed is None:
+                raise Abandoned
             await changed.wait()
 
     async def _play(self, turn: Turn) -> None:

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from drivers.playground.api import ConnectionCut, checked, follow, passed_gates
 from drivers.playground.conversations import ConversationId, Refused, Turn
+from drivers.playground.generation import Abandoned
 from drivers.playground.site import SendRequest, Site
 from drivers.playground.wire import Event
 
@@ -48,7 +49,7 @@ def route(site: Site) -> WebsocketRouteHandler:
             try:
                 async for event in follow(site, turn, revision, offset):
                     await send(socket, event)
-            except ConnectionCut:
+            except (ConnectionCut, Abandoned):
                 await socket.close(CLOSE_BROKEN)
 
     async def handle(socket: AnySocket, tasks: asyncio.TaskGroup, text: str) -> asyncio.Task[None] | None:

@@ -125,7 +125,7 @@ async def _answering(process: asyncio.subprocess.Process, name: str, url: str, o
                 await asyncio.sleep(LOOK_SECONDS)
     except TimeoutError:
         pass  # told below, with what it wrote
-    wrote = output.read_text(errors="replace")[-3000:]
+    wrote = (await asyncio.to_thread(output.read_text, errors="replace"))[-3000:]
     state = (
         "did not answer in time" if process.returncode is None else f"ended with code {process.returncode}"
     )
