@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.leaks import Snapshot, left_behind, temporary_folder
+from tests.cluster import Cluster
+from tests.leaks import SETTLE_SECONDS, Snapshot, left_behind, temporary_folder
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +28,17 @@ def leak_gate() -> Iterator[None]:
 
 @pytest.fixture
 def nerv_home() -> Iterator[Path]:
-    """A home for instances whose path is short enough for sockets (pytest's own are not)."""
+    """A home for instances whose path is short enough for sockets (pytest's own are not).
+
+    A cluster that a failing test leaves behind is killed, and named: it is no descendant of this process.
+    """
     folder = Path(tempfile.mkdtemp(prefix="nv-"))
     yield folder
+    left = Cluster(home=folder).processes()
+    for process in left:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=SETTLE_SECONDS)
     shutil.rmtree(folder)
+    if left:
+        pytest.fail(f"the instance left processes behind: {left}", pytrace=False)
