@@ -10,11 +10,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NewType
-
-import psutil  # type: ignore[import-untyped]
-
-Pid = NewType("Pid", int)
 
 PROC = Path("/proc")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -73,6 +68,8 @@ def _linux() -> Table:
 
 
 def _portable() -> Table:
+    import psutil  # takes long to import, and Linux does without
+
     table: dict[int, Entry] = {}
     for process in psutil.process_iter():
         try:
@@ -103,6 +100,8 @@ def mentions(pid: int, mark: str) -> bool:
             except (FileNotFoundError, ProcessLookupError, PermissionError):
                 continue  # gone, or another user's
         return False
+    import psutil
+
     try:
         process = psutil.Process(pid)
         return any(mark in part for part in process.cmdline()) or any(
