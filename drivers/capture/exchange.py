@@ -17,6 +17,7 @@ from drivers.capture.candidates import Candidate, LogicalStream
 from drivers.capture.framing import BINARY, BodyFraming, Message
 from drivers.capture.live import RuleReader, change
 from drivers.capture.packets import SocketFraming
+from drivers.capture.paths import Leaf
 from drivers.capture.proof import Verdict, compare
 from drivers.capture.rule import (
     APPEND,
@@ -41,6 +42,9 @@ MAX_LOGICAL = 64
 """Kinds of addresses whose messages are read in one exchange."""
 MAX_PROVED = 400
 """Different candidate texts compared with the page, the most alike in length first."""
+
+CANCELLED = "cancelled"
+"""The failure of a response that the page itself gave up."""
 
 _BINARY_TYPES = ("octet-stream", "protobuf", "grpc", "connect+", "msgpack", "eventstream")
 
@@ -224,7 +228,10 @@ class Exchange:
             open_streams=sum(1 for c in bodies if not c.ended),
             ended=bool(bodies) and all(c.ended for c in bodies),
             reply_ended=reply_ended,
-            failed=tuple((c.url, c.failure) for c in self.connections if c.failure),
+            failed=tuple(
+                (c.url, c.failure) for c in self.connections if c.failure and c.failure != CANCELLED
+            ),
+            cancelled=tuple(c.url for c in self.connections if c.failure == CANCELLED),
             http_errors=tuple(self.http_errors),
             closed=tuple((c.url, c.close_code) for c in self.connections if c.closed),
             overflowed=tuple(self.overflowed),
@@ -282,7 +289,9 @@ class Exchange:
             if verdict.exact and not self._reader.rule.seed:
                 return _reply(live, self._reader.rule, verdict)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
-        for text, group in _by_text(list(self._candidates()), page_text):
+        all_candidates = list(self._candidates())
+        all_candidates += self._seeded(all_candidates, page_text)
+        for text, group in _by_text(all_candidates, page_text):
             if self._is_prompt(text):
                 continue
             whole, verdict = _compare_thinking(text, page_text)
@@ -293,29 +302,30 @@ class Exchange:
             return None
         _, text, group, verdict = max(proved, key=lambda item: item[0])
         chosen = _best_rule(group)
-        if chosen.growth < 3:
-            apart = [c for c in self._seeded(list(self._candidates()), text) if c.text == text]
-            chosen = _best_rule([chosen, *apart])
         return _reply(text, chosen.rule, verdict)
 
     def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
         """Joined pieces with a first piece that travelled just before them, under another path."""
-        head = visible(page_text[:4000])
+        head = visible(page_text[:4000])[:400]
+        seeds: dict[tuple[str, str], list[tuple[int, Leaf]]] = {}
+        for key, stream in self._streams.items():
+            seeds[key] = [
+                (at, leaf)
+                for at, leaf in stream.openings
+                if len(leaf.text) < 2000 and (seen := visible(leaf.text)[:60]) and seen in head
+            ]
         for candidate in candidates:
             rule = candidate.rule
             if rule.mode != APPEND or candidate.growth < 2 or rule.decode:
                 continue
-            stream = self._streams[rule.url, rule.transport]
-            for at, leaf in stream.openings:
-                if candidate.first_at - 3 <= at < candidate.first_at and len(leaf.text) < 2000:
-                    seed = visible(leaf.text)
-                    if seed and seed[:60] in head[:400]:
-                        yield Candidate(
-                            text=leaf.text + candidate.text,
-                            rule=msgspec.structs.replace(rule, seed=leaf.paths[0]),
-                            growth=candidate.growth,
-                            first_at=at,
-                        )
+            for at, leaf in seeds[rule.url, rule.transport]:
+                if candidate.first_at - 3 <= at < candidate.first_at:
+                    yield Candidate(
+                        text=leaf.text + candidate.text,
+                        rule=msgspec.structs.replace(rule, seed=leaf.paths[0]),
+                        growth=candidate.growth,
+                        first_at=at,
+                    )
 
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())
@@ -414,7 +424,7 @@ def _where_rank(where: tuple[str, ...]) -> int:
 def _path_rank(rule: StreamRule) -> int:
     wild, last = "[*]" in rule.path, "[-1]" in rule.path
     if not wild and not last:
-        return 0 if "[" not in rule.path.partition("~")[2] else 2
+        return 0 if "[" not in rule.path.rpartition("~")[2] else 2
     return int(last) if rule.mode == APPEND else int(wild)
 
 

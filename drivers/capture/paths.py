@@ -46,8 +46,9 @@ _PLAIN_KEY = re.compile(r"^[A-Za-z0-9_$@-]+$")
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One text. ``paths``: with every index a wildcard, with the last item as ``[-1]`` where it is the last, and
-    exact. ``conditions``: ``path=value`` of the kinds on the way to it. ``group``: (path, value) of the id of
+    """One text. ``paths``: with every index a wildcard, with ``[-1]`` where all are last items, with
+    only the outermost so, and exact. ``conditions``: ``path=value`` of the kinds on the way to it.
+    ``group``: (path, value) of the id of
     the nearest object that has one."""
 
     text: str
@@ -60,6 +61,7 @@ class Leaf:
 class _Place:
     wild: str
     last: str | None
+    outer: str | None
     exact: str
     conditions: tuple[str, ...]
     group: tuple[str, str] | None
@@ -67,25 +69,30 @@ class _Place:
     def key(self, key: str) -> _Place:
         name = "*" if looks_like_id(key) else key
         step = f".{name}" if name == "*" or _PLAIN_KEY.match(name) else f"[{name!r}]"
-        return self._step(step, step, step)
+        return self._step(step, step, step, step)
 
     def index(self, at: int, size: int) -> _Place:
-        return self._step("[*]", "[-1]" if at == size - 1 else None, f"[{at}]")
+        last = "[-1]" if at == size - 1 else None
+        outer = f"[{at}]" if self.outer is not None and "[-1]" in self.outer else last
+        return self._step("[*]", last, outer, f"[{at}]")
 
     def into(self, mark: str) -> _Place:
-        return self._step(mark, mark, mark)
+        return self._step(mark, mark, mark, mark)
 
-    def _step(self, wild: str, last: str | None, exact: str) -> _Place:
+    def _step(self, wild: str, last: str | None, outer: str | None, exact: str) -> _Place:
         return _Place(
             self.wild + wild,
             None if last is None or self.last is None else self.last + last,
+            None if outer is None or self.outer is None else self.outer + outer,
             self.exact + exact,
             self.conditions,
             self.group,
         )
 
     def leaf(self, text: str) -> Leaf:
-        paths = dict.fromkeys(path for path in (self.wild, self.last, self.exact) if path is not None)
+        paths = dict.fromkeys(
+            path for path in (self.wild, self.last, self.outer, self.exact) if path is not None
+        )
         return Leaf(text, tuple(paths), self.conditions, self.group)
 
 
@@ -95,7 +102,7 @@ def leaves(message: Message) -> Iterator[Leaf]:
     if isinstance(message.value, str):
         yield from _root_text(message, conditions)
         return
-    place = _Place("$", "$", "$", conditions, None)
+    place = _Place("$", "$", "$", "$", conditions, None)
     for count, leaf in enumerate(_walk(message.value, place, 0)):
         if count >= MAX_LEAVES:
             return
@@ -103,17 +110,17 @@ def leaves(message: Message) -> Iterator[Leaf]:
 
 
 def _root_text(message: Message, conditions: tuple[str, ...]) -> Iterator[Leaf]:
-    place = _Place("$", "$", "$", conditions, None)
+    place = _Place("$", "$", "$", "$", conditions, None)
     yield place.leaf(message.value)
     if message.raw is not None:
-        yield _Place("$raw", "$raw", "$raw", conditions, None).leaf(message.raw)
+        yield _Place("$raw", "$raw", "$raw", "$raw", conditions, None).leaf(message.raw)
     for mark, value in _nested(message.value):
         yield from _walk(value, place.into(mark), 1)
 
 
 def document_leaves(root: Json, steps: list[str | int], prefix: str) -> Iterator[Leaf]:
     """The texts at and below ``steps`` of a patched document; paths begin with ``prefix``."""
-    place = _Place(prefix, prefix, prefix, (), None)
+    place = _Place(prefix, prefix, prefix, prefix, (), None)
     node = root
     for step in steps:
         place = _enter(node, place)
@@ -139,14 +146,14 @@ def _enter(node: Json, place: _Place) -> _Place:
                 break
         if found or group != place.group:
             kept = (*found, *place.conditions)[:MAX_CONDITIONS]
-            return _Place(place.wild, place.last, place.exact, kept, group)
+            return _Place(place.wild, place.last, place.outer, place.exact, kept, group)
     elif isinstance(node, list) and len(node) <= 6 and any(isinstance(item, dict | list) for item in node):
         names = [
             f"{place.exact}[{i}]={v}" for i, v in enumerate(node) if isinstance(v, str) and _ENUM.match(v)
         ]
         if names:
             kept = (*names[-3:], *place.conditions)[:MAX_CONDITIONS]
-            return _Place(place.wild, place.last, place.exact, kept, place.group)
+            return _Place(place.wild, place.last, place.outer, place.exact, kept, place.group)
     return place
 
 
@@ -173,7 +180,9 @@ def _plain(value: str | bool) -> str:
 def _walk(node: Json, place: _Place, depth: int) -> Iterator[Leaf]:
     if isinstance(node, str):
         if node:
-            yield place.leaf(node)
+            yield place.leaf(
+                node.replace("\0", "") if "\0" in node else node
+            )  # some pad every token with NULs
             if depth < MAX_DEPTH:
                 for mark, value in _nested(node):
                     yield from _walk(value, place.into(mark), depth + 1)

@@ -17,6 +17,7 @@ from drivers.capture.words import Word, Worth, is_html, markdown_words, page_wor
 MAX_WORDS = 60_000
 """Longer texts are compared by their identical beginning and end only, beyond which nothing may differ."""
 _SHORT = 4
+_HEAD = 8
 _NEVER = "\x00"
 _PARTIAL_SLACK = 8
 """Words at the end of a page that still grows, within which nothing is compared."""
@@ -131,6 +132,7 @@ class _Tally:
     spacing: int = 0
     tail: int = 0
     head: int = 0
+    inline: int = 0
     longest_run: int = 0
 
 
@@ -165,7 +167,7 @@ def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
         "matched": tally.matched,
         "missing": tally.missing,
         "hidden_code": tally.hidden_code,
-        "extra": tally.extra + tally.head + tally.labels,
+        "extra": tally.extra + tally.inline + tally.head + tally.labels,
         "spacing": tally.spacing,
     }
     why = ""
@@ -175,8 +177,10 @@ def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
         why = f"{tally.missing} words are not on the page"
     elif tally.tail > (_PARTIAL_SLACK if partial else 0):
         why = f"the page goes on for {tally.tail} words"
-    elif tally.head > 8:
+    elif tally.head > _HEAD:
         why = f"the page begins {tally.head} words earlier"
+    elif tally.inline > tally.matched // 200:
+        why = f"the page shows {tally.inline} words more within its lines"
     elif tally.extra > 4 + tally.matched // 50 or tally.longest_run > 12:
         why = f"the page shows {tally.extra} other words"
     elif tally.spacing > 1 + tally.matched // 200:
@@ -213,10 +217,12 @@ def _region(
     tally.hidden_code += sum(1 for w in must if w.worth is Worth.CODE)
     if not theirs:
         return
-    if wild and len(theirs) <= 24 + 6 * len(wild):
-        return
+    if wild:
+        theirs = _beside_drawn(wild, theirs)
+        if not theirs:
+            return
     near_code = any(w.worth is Worth.CODE for w in words[max(0, a - 1) : b + 1])
-    lines = _own_lines(page_text, shown, c, d)
+    lines = _own_lines(page_text, shown, c, d) if not wild else []
     unknown = [w for w in theirs if not _is_label_word(w.text) and not (near_code and w.text.isdigit())]
     if lines and all(_is_label(line) for line in lines):
         unknown = []
@@ -225,13 +231,24 @@ def _region(
         return
     if at_end:
         tally.tail += len(unknown)
-    elif a == 0 and c == 0 and lines:
+    elif a == 0 and c == 0:
         tally.head += len(unknown)
-        if len(unknown) > 3:
-            tally.head += 8
+        if len(unknown) > 3 or not lines:
+            tally.head += _HEAD  # no name above the reply, but its first words
+    elif not lines:
+        tally.inline += len(unknown)
     else:
         tally.extra += len(unknown)
         tally.longest_run = max(tally.longest_run, len(unknown))
+
+
+def _beside_drawn(wild: list[Word], theirs: list[Word]) -> list[Word]:
+    """The words that drawing these formulas or addresses does not explain."""
+    source = "".join(w.text for w in wild)
+    prose = [w for w in theirs if len(w.text) >= 4 and w.text.isalpha() and w.text not in source]
+    if "http" in wild[0].text:
+        prose = [w for w in theirs if w.text not in source]
+    return theirs if len(theirs) > 8 + 4 * len(wild) else prose
 
 
 def _own_lines(page_text: str, shown: list[Word], c: int, d: int) -> list[str]:

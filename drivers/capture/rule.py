@@ -79,8 +79,9 @@ class WireActivity:
     """What the wire did since ``begin``.
 
     ``reply_ended``: the stream the live text comes from has ended (None: no such stream is known, or it is a
-    socket, which never ends). ``failed``: responses that broke off. ``http_errors``: (status, url).
-    ``closed``: (url, close code where it was seen) of sockets that closed.
+    socket, which never ends). ``failed``: (url, error) of responses that broke off; ``cancelled``: those the page
+    itself gave up, which many do when all is said. ``http_errors``: (status, url). ``closed``: (url, close
+    code where it was seen) of sockets that closed.
     """
 
     streams: tuple[StreamActivity, ...] = ()
@@ -89,6 +90,7 @@ class WireActivity:
     ended: bool = False
     reply_ended: bool | None = None
     failed: tuple[tuple[str, str], ...] = ()
+    cancelled: tuple[str, ...] = ()
     http_errors: tuple[tuple[int, str], ...] = ()
     closed: tuple[tuple[str, int | None], ...] = ()
     overflowed: tuple[str, ...] = field(default=())

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from playwright.async_api import CDPSession, Frame, Page
 from playwright.async_api import Error as PlaywrightError
 
-from drivers.capture.exchange import Connection, Exchange
+from drivers.capture.exchange import CANCELLED, Connection, Exchange
 from drivers.capture.rule import HTTP, WEBSOCKET, StreamRule, WireActivity, WireDelta, WireReply
 
 CALL_SECONDS = 10.0
@@ -267,7 +267,7 @@ class WireCapture:
         request = self._requests.get(key)
         if request is None:
             return
-        request.failure = "cancelled" if event.get("canceled") else str(event.get("errorText", "failed"))
+        request.failure = CANCELLED if event.get("canceled") else str(event.get("errorText", "failed"))
         request.finished = True
         if request.state != "asked":
             self._close(key, request)

@@ -73,7 +73,7 @@ def markdown_words(text: str) -> list[Word]:
     for worth, patterns in ((Worth.OPTIONAL, _OPTIONAL), (Worth.WILD, _WILD)):
         for pattern in patterns:
             for found in pattern.finditer(masked):
-                if worth is Worth.WILD or not any(kinds[found.start() : found.end()]):
+                if not any(kinds[found.start() : found.end()]):
                     kinds[found.start() : found.end()] = bytes([worth]) * (found.end() - found.start())
     return [
         Word(m[0].casefold(), Worth(max(kinds[m.start() : m.end()])), m.start(), m.end())

@@ -194,6 +194,10 @@
       return [{t: "img", src, alt: node.getAttribute("alt") || ""}];
     }
     const content = inside(node);
+    if (!content.length && blockish(css)) {
+      const box = node.getBoundingClientRect();
+      if (box.height > 0 && box.height <= 3 && box.width >= 100) return [{t: "el", tag: "hr", block: true, kids: []}];
+    }
     if (tag === "A") {
       const href = node.getAttribute("href") || "";
       const words = plain(content).trim();
