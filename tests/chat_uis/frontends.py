@@ -102,7 +102,9 @@ async def frontend(name: str, *, port: int = 0, pace: Pace | None = None) -> Asy
 
 
 def _variables(python: Path, node: Path | None, work: Path, log: Path, pace: Pace | None) -> dict[str, str]:
-    variables = {**os.environ, **_QUIET, "HOME": str(work), "TMPDIR": str(work), "PYTHONPATH": str(_LAB)}
+    # Some frameworks change their ways when they see that pytest is around.
+    around = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    variables = {**around, **_QUIET, "HOME": str(work), "TMPDIR": str(work), "PYTHONPATH": str(_LAB)}
     variables |= {"NERV_LAB_LOG": str(log), "PATH": f"{python.parent}:{os.environ.get('PATH', os.defpath)}"}
     variables["XDG_CACHE_HOME"] = variables["XDG_CONFIG_HOME"] = str(work)
     if node is not None:
