@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import msgspec
 from playwright.async_api import CDPSession, ElementHandle, Frame, JSHandle, Page
@@ -156,7 +156,7 @@ class ChatPage:
         element = handle.as_element()
         if element is None:
             await guarded(handle.dispose(), "dispose")
-        return cast("ElementHandle | None", element)
+        return element
 
     def frames(self) -> list[Frame]:
         """All frames that can be asked, the page's own first."""

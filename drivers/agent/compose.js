@@ -65,3 +65,15 @@ nerv.readInput = (locators) => {
   const hit = resolve(locators);
   return hit ? { present: true, disabled: disabledOf(hit.el), value: readInput(hit.el) } : { present: false, disabled: false, value: "" };
 };
+
+// Where to click a control: the middle of what is drawn of it, if nothing lies over it.
+nerv.target = (locators) => {
+  const hit = resolve(locators);
+  if (!hit) return { found: false, clear: false, x: 0, y: 0 };
+  hit.el.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const box = hit.el.getBoundingClientRect();
+  const x = box.x + box.width / 2;
+  const y = box.y + box.height / 2;
+  const over = hitAt(x, y);
+  return { found: true, clear: Boolean(over) && contains(hit.el, over) && !disabledOf(hit.el), x, y };
+};

@@ -8,7 +8,9 @@ function controlLike(el) {
   const name = el.localName;
   if (name === "a" || name === "label" || name === "body" || UNDRAWN.has(name)) return false;
   const box = el.getBoundingClientRect();
-  if (box.width < 8 || box.height < 8 || box.width > 160 || box.height > 90) return false;
+  if (box.width < 8 || box.height < 8 || box.height > 90) return false;
+  // A wide one can only be a plain block that says very little.
+  if (box.width > 160 && (box.height > 60 || !el.textContent.trim() || el.textContent.trim().length > 20)) return false;
   if (el.hasAttribute("onclick") || (el.tabIndex >= 0 && el.hasAttribute("tabindex") && !el.isContentEditable && name !== "pre")) return !el.querySelector(CONTROL);
   if (getComputedStyle(el).cursor !== "pointer") return false;
   const parent = parentOf(el);

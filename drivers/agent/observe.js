@@ -250,7 +250,8 @@ function look() {
     id: it.id,
     user: it.users.length > 0,
     reply: Boolean(reply),
-    reply_controls: reply ? replyControls(reply, it) : [],
+    reply_controls: reply ? replyControls(reply, it).filter((el) => !contains(reply, el)).map(signature) : [],
+    inner_controls: reply ? replyControls(reply, it).filter((el) => contains(reply, el)).length : 0,
     rewritten: offset < it.sent.length,
     offset, text: text.slice(offset),
     added: controls.added, removed: controls.removed,
@@ -279,7 +280,7 @@ function replyControls(reply, it) {
   const list = [];
   eachElement(top, (el) => {
     if (el.matches("pre,code")) return false;
-    if (controlLike(el)) { if (visible(el) && !closestFlat(el, "pre,li,p,table")) list.push(signature(el)); return false; }
+    if (controlLike(el)) { if (visible(el) && !closestFlat(el, "pre,li,p,table")) list.push(el); return false; }
     return true;
   });
   return list.slice(0, 30);

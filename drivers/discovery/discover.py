@@ -273,6 +273,7 @@ class _Discovery:
         report = exchange.report
         settled = frozenset(report.added) if report is not None else frozenset()
         gone = frozenset(report.removed) if report is not None else frozenset()
+        actions = bool(report and report.reply_controls) and not exchange.controls_while_growing
         wire = self.page.capture.prove(exchange.text)
         stop = tuple(sorted(exchange.busy_signatures - settled))
         history = False
@@ -285,7 +286,13 @@ class _Discovery:
             send=way,
             locators=replace(draft.locators, reply=await self._reply_locators(exchange)),
             stream=wire.rule if wire is not None else None,
-            completion=Completion(busy=stop[:12], settled=tuple(sorted(settled))[:30], gone=tuple(sorted(gone))[:30], learned=True),
+            completion=Completion(
+                busy=stop[:12],
+                settled=tuple(sorted(settled))[:30],
+                gone=tuple(sorted(gone))[:30],
+                learned=True,
+                actions=actions,
+            ),
             history=history,
             proof=Proof(
                 at=datetime.now(UTC).isoformat(timespec="seconds"),

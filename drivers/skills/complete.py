@@ -18,6 +18,10 @@ COVERED_SECONDS = 0.15
 FAILED_SECONDS = 0.5
 EMPTY_SECONDS = 4.0
 """Signs of an end without any text: how long until the reply is taken for empty."""
+UNCOVERED_SECONDS = 2.5
+"""The page's signs say ended, but the wire carried more than is shown: a typewriter that pauses, or another text."""
+AHEAD_SECONDS = 2.0
+"""The stream ended this long ago and the page is still drawing its text: the text is known, no need to watch."""
 LATE_SECONDS = 8.0
 """How long a page may take to draw what the wire already gave in full."""
 OPEN_SECONDS = 4.0
@@ -62,6 +66,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     wire_failed: bool = False
     covered: bool = False
     """The reply's text on the wire is proved by what the page shows."""
+    ahead: bool = False
+    """What the page shows is the beginning of what the wire gave: it is still being drawn."""
     quiet_needed: float = 5.0
     stall: float = 120.0
     first_sign: float = 180.0
@@ -106,6 +112,13 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.SILENT if life >= facts.first_sign else Verdict.WAIT
     if facts.covered and facts.wire_ended and facts.quiet >= ONE_SIGN_SECONDS:
         return Verdict.COMPLETE  # even where a decoration of the page says busy for ever
+    if (
+        facts.ahead
+        and facts.wire_ended
+        and not facts.wire_open
+        and (facts.wire_quiet or 0.0) >= AHEAD_SECONDS
+    ):
+        return Verdict.COMPLETE
     if facts.busy or facts.input_disabled:
         return Verdict.WAIT
     if facts.wire_open:
@@ -113,13 +126,17 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.COMPLETE if page_says >= 1 and life >= OPEN_SECONDS else Verdict.WAIT
     if facts.covered and facts.wire_ended and facts.quiet >= COVERED_SECONDS:
         return Verdict.COMPLETE
+    if facts.wire_text and not facts.covered:
+        return Verdict.COMPLETE if signs and life >= UNCOVERED_SECONDS else _by_quiet(facts, life)
     if len(signs) >= 2 and life >= TWO_SIGNS_SECONDS:
         return Verdict.COMPLETE
     if len(signs) == 1 and life >= ONE_SIGN_SECONDS:
         return Verdict.COMPLETE
-    if life >= facts.quiet_needed:
-        return Verdict.UNPROVEN
-    return Verdict.WAIT
+    return _by_quiet(facts, life)
+
+
+def _by_quiet(facts: Facts, life: float) -> Verdict:
+    return Verdict.UNPROVEN if life >= facts.quiet_needed else Verdict.WAIT
 
 
 def next_look(facts: Facts) -> float:
@@ -131,11 +148,15 @@ def next_look(facts: Facts) -> float:
         FAILED_SECONDS,
         ONE_SIGN_SECONDS,
         OPEN_SECONDS,
+        UNCOVERED_SECONDS,
+        AHEAD_SECONDS,
         EMPTY_SECONDS,
         facts.quiet_needed,
         LATE_SECONDS,
         facts.stall,
         facts.first_sign,
     )
-    waits = [mark - age for mark in marks for age in (life, facts.quiet) if mark > age]
+    waits = [
+        mark - age for mark in marks for age in (life, facts.quiet, facts.wire_quiet or 0.0) if mark > age
+    ]
     return max(0.01, min(waits, default=1.0))

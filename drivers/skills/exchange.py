@@ -37,6 +37,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     user: bool
     reply: bool
     reply_controls: tuple[str, ...]
+    """Controls of the reply's turn, outside the reply's own text."""
+    inner_controls: int
     rewritten: bool
     offset: int
     text: str
@@ -72,7 +74,11 @@ class Exchange:
         self.busy_signatures: set[str] = set()
         self.busy_controls_at: float | None = None
         self.input_was_away = False
-        self.controls_at_text: frozenset[str] = frozenset()
+        self.controls_at_text = 0
+        self.learned_rule = False
+        """The recipe says where the reply is on the wire: proved by an earlier exchange."""
+        self.controls_while_growing = False
+        """The turn had controls of its own while its text still grew: they are no sign of its end."""
         self.wire_began = False
         self._completion = completion
         self._limits = limits
@@ -97,6 +103,7 @@ class Exchange:
         """Note what the page shows now, and follow what becomes of it. ``history``: nothing counts as old."""
         it = cls(page, frame, recipe.completion, recipe.limits, stream)
         it._rule = recipe.stream
+        it.learned_rule = recipe.stream is not None
         it._forget = page.on_end(it.wake.set)
         page.listen(it._take)
         if not history:
@@ -147,13 +154,15 @@ class Exchange:
             self.text = utf16_prefix(self.text, report.offset) + report.text
         if self.text != before or self.report is None:
             self.changed_at = now - min(report.quiet / 1000, 0.5)
+        if self.text != before and before and report.reply_controls:
+            self.controls_while_growing = True
         if self.text and self.first_text_at is None:
             self.first_text_at = now
         if self.submitted_at is not None:
             self._note_controls(report, now)
         self.report = report
         if self.text != before:
-            self.controls_at_text = frozenset(report.reply_controls)
+            self.controls_at_text = len(report.reply_controls) + report.inner_controls
             self._page_text(now)
         self.wake.set()
 
@@ -189,6 +198,14 @@ class Exchange:
     # -- what it amounts to ----------------------------------------------------------------------------
 
     @property
+    def actions_came(self) -> bool:
+        """Controls of the reply came up after its text had stopped growing."""
+        report = self.report
+        return (
+            report is not None and len(report.reply_controls) + report.inner_controls > self.controls_at_text
+        )
+
+    @property
     def now(self) -> float:
         return self._loop.time()
 
@@ -206,9 +223,6 @@ class Exchange:
         busy = report is not None and (report.busy or bool(learned & set(report.added)))
         away = report is None or not report.input.present or report.input.disabled
         live = self.page.capture.live_text()
-        grown = (
-            frozenset(report.reply_controls) - self.controls_at_text if report is not None else frozenset()
-        )
         return Facts(
             since_submit=now - began,
             quiet=now - max(self.changed_at, began),
@@ -217,7 +231,7 @@ class Exchange:
             controls_back=self.busy_controls_at is not None and not changed,
             input_disabled=report is not None and report.input.present and report.input.disabled,
             input_back=self.input_was_away and not away,
-            actions=bool(grown)
+            actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
             wire_text=bool(live),
             wire_quiet=now - max(wire.last_byte_at, began) if wire.last_byte_at is not None else None,
@@ -267,7 +281,9 @@ def controls_differ(added: tuple[str, ...], removed: tuple[str, ...], completion
     more = set(added) - set(completion.settled)
     less = set(removed) - set(completion.gone)
     if completion.learned:
-        woken = {s for s in more if s.endswith("|on") and s not in completion.busy and f"{s[:-3]}|off" in less}
+        woken = {
+            s for s in more if s.endswith("|on") and s not in completion.busy and f"{s[:-3]}|off" in less
+        }
         more -= woken
         less -= {f"{s[:-3]}|off" for s in woken}
     return bool(more or less)

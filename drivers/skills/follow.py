@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from drivers.capture import WireReply
 from drivers.guard import PageMoved
 from drivers.skills.complete import Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
@@ -44,19 +44,23 @@ async def follow(
 
     ``tick`` is called at every look: on each report of the page, and every ``LIVENESS_SECONDS`` at least.
     """
-    covered: WireReply | None = None
+    covered = ahead = False
+    proved_at = 0.0
     proved_for: tuple[str, int] | None = None
     looked_at = exchange.now
     while True:
         if tick is not None:
             await tick()
-        facts = exchange.facts(covered=covered is not None)
-        if facts.text and facts.wire_ended and facts.quiet >= PROVE_SECONDS:
+        facts = exchange.facts()
+        if facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS or facts.wire_ended:
             key = (exchange.text, sum(s.received for s in exchange.page.capture.activity().streams))
-            if key != proved_for:
-                proved_for = key
-                covered = exchange.page.capture.prove(exchange.text)
-                facts = msgspec.structs.replace(facts, covered=covered is not None)
+            if key != proved_for and (facts.quiet >= PROVE_SECONDS or exchange.now - proved_at >= 1.0):
+                proved_for, proved_at = key, exchange.now
+                covered = bool(exchange.text) and exchange.page.capture.prove(exchange.text) is not None
+                live = exchange.page.capture.live_text() or ""
+                ahead = not covered and exchange.learned_rule and shows_beginning(exchange.text, live)
+        known = proved_for is not None and proved_for[0] == exchange.text
+        facts = msgspec.structs.replace(facts, covered=covered and known, ahead=ahead)
         alert = _alert(exchange)
         verdict = decide(facts)
         if verdict is not Verdict.WAIT:
@@ -70,7 +74,7 @@ async def follow(
             looked_at = exchange.now
             await check_alive(exchange)
         soon = next_look(facts)
-        if facts.text and facts.wire_ended and facts.quiet < PROVE_SECONDS:
+        if facts.text and facts.wire_text and facts.quiet < PROVE_SECONDS:
             soon = min(soon, PROVE_SECONDS - facts.quiet + 0.005)
         await exchange.wait(max(0.005, min(soon, LIVENESS_SECONDS, deadline - exchange.now)))
 
@@ -162,6 +166,14 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
     final = await final_text(
         exchange.frame, element, exchange.page.capture, prompt=prompt, timeout_s=FINAL_SECONDS
     )
+    ended = bool(exchange.page.capture.activity().reply_ended)
+    if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):
+        return Taken(
+            text=live,
+            source=ReplySource.WIRE,
+            finish=finish,
+            why="the stream ended; the page was still drawing its text",
+        )
     if final.source is not ReplySource.WIRE and live and _replaced(live, exchange.text):
         # After a failure many pages put an error text where the reply was (chatlab, completion).
         return Taken(
@@ -177,3 +189,17 @@ def _replaced(live: str, shown: str) -> bool:
     """Is what the page shows another text than what came on the wire? (Not merely drawn otherwise.)"""
     wire, page = set(live.lower().split()), set(shown.lower().split())
     return len(wire) >= 3 and len(wire & page) < 0.4 * len(wire)
+
+
+def shows_beginning(shown: str, wire: str) -> bool:
+    """Is what the page shows a beginning of what the wire gave: its words in order, and clearly fewer?"""
+    page, whole = re.findall(r"\w+", shown.lower()), re.findall(r"\w+", wire.lower())
+    if len(page) < 8 or len(page) >= len(whole):
+        return False
+    at = hits = 0
+    for word in page:
+        ahead = whole[at : at + 30]  # an address of a link is on the wire, not on the page
+        if word in ahead:
+            at += ahead.index(word) + 1
+            hits += 1
+    return hits >= 0.97 * len(page)
