@@ -255,21 +255,29 @@ def _known(connection: apsw.Connection, task: Task, envelope: str | None) -> Tas
 
 
 def _lanes(connection: apsw.Connection) -> list[tuple[str, str]]:
-    """Every (provider, account) with a ready task, by skipping through the index: one seek for each."""
+    """Every (provider, account) with a ready task, by skipping through the index: two seeks for each.
+
+    A comparison of the pair as a row value would use the index for its first column only (and read all of it).
+    """
     lanes: list[tuple[str, str]] = []
-    at: tuple[Any, ...] | None = ("", "")
+    provider, account = "", ""
     while len(lanes) < MAX_LANES:
-        at = connection.execute(
-            "SELECT provider, account FROM tasks WHERE place = 1 AND (provider, account) > (?, ?) "
-            "ORDER BY provider, account LIMIT 1",
-            at,
-        ).fetchone()
-        if at is None:
+        found: tuple[Any, ...] | None = connection.execute(NEXT_ACCOUNT, (provider, account)).fetchone()
+        found = found or connection.execute(NEXT_PROVIDER, (provider,)).fetchone()
+        if found is None:
             break
-        lanes.append((at[0], at[1]))
+        provider, account = found
+        lanes.append((provider, account))
     return lanes
 
 
+NEXT_ACCOUNT = """
+SELECT provider, account FROM tasks WHERE place = 1 AND provider = ? AND account > ?
+ORDER BY provider, account LIMIT 1
+"""
+NEXT_PROVIDER = """
+SELECT provider, account FROM tasks WHERE place = 1 AND provider > ? ORDER BY provider, account LIMIT 1
+"""
 READY_OF_LANE = f"""
 SELECT {COLUMNS} FROM tasks WHERE place = 1 AND provider = ? AND account = ?
 ORDER BY priority DESC, seq LIMIT ?
