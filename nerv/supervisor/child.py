@@ -57,6 +57,9 @@ class Surroundings(Protocol):
     def group_failures(self, group: str) -> tuple[float, ...]: ...
     def abort_seconds(self) -> float: ...
     def changed(self, child: Child) -> None: ...
+    def rested(self, child: Child) -> None:
+        """It is down, and wanted to be."""
+
     def failed(self, child: Child, end: Exit) -> None:
         """A life ended that nobody asked to end, and the child will be restarted (or parked)."""
 
@@ -78,6 +81,8 @@ class Child:
         """Monotonic time of its last sign of life."""
         self.ready_at: float | None = None
         self.starts = 0
+        self.busy = False
+        """Whether there is a life, from its first preparation to its burial."""
         self.incarnation: Incarnation | None = None
         self._around = surroundings
         self._order: Order | None = None
@@ -185,6 +190,7 @@ class Child:
         while True:
             if not self.wanted:
                 self._enter(ActorState.STOPPED)
+                self._around.rested(self)
                 if self.retired:
                     return
                 await self._sleep(None)
@@ -195,7 +201,11 @@ class Child:
             elif not self._around.may_start(self):
                 await self._sleep(None)
             else:
-                await self._live()
+                self.busy = True
+                try:
+                    await self._live()
+                finally:
+                    self.busy = False
 
     async def _live(self) -> None:
         started_before = self.starts

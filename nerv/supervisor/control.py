@@ -34,6 +34,7 @@ from nerv.supervisor.lock import (
 from nerv.supervisor.progress import Report
 
 POLL_SECONDS = 0.02
+END_SECONDS = 5.0
 LAST_WORDS_BYTES = 4096
 SUPERVISOR_OUTPUT = "supervisor.out"
 
@@ -100,6 +101,9 @@ def start_detached(
     until = time.monotonic() + timeout
     try:
         problem = _follow(read_end, until, note, instance)
+    except NervError:
+        _await_end(read_end)
+        raise
     finally:
         os.close(read_end)
     if problem is not None:
@@ -135,6 +139,13 @@ def _follow(
         reason=f"not ready in time: {waiting or 'the supervisor'}",
         fix=f"look into {instance.logs}, or give more --timeout",
     )
+
+
+def _await_end(descriptor: int) -> None:
+    """The supervisor has said why it ends: wait until it and its watchdog have let go of the pipe."""
+    until = time.monotonic() + END_SECONDS
+    for _ in _reports(descriptor, until):
+        continue
 
 
 def _no_start(instance: Instance, actor: ActorStatus) -> ErrorInfo:

@@ -71,7 +71,12 @@ def _to_descriptor(descriptor: int) -> Callable[[bytes], None]:
 
 
 class Journal:
-    """``path``: the JSON Lines file. ``terminal``: descriptor for the short lines, None for none."""
+    """``path``: the JSON Lines file. ``terminal``: descriptor for the short lines, None for none.
+
+    ``announce`` (set by the supervisor) is called with (at, level, actor, event, detail) of warnings and errors.
+    """
+
+    announce: Callable[[float, str, str, str, str], None] | None = None
 
     def __init__(self, path: Path, *, terminal: int | None, quiet: bool = False) -> None:
         self._file = _Writer("journal", _RotatingFile(path).write)
@@ -80,10 +85,13 @@ class Journal:
 
     def write(self, level: str, event: str, *, actor: str = "supervisor", detail: str = "") -> None:
         """Note an event; ``level`` is debug, info, warning or error. Debug lines are not for the terminal."""
-        line: dict[str, str | float] = {"event": event, "level": level, "at": time.time(), "actor": actor}
+        at = time.time()
+        line: dict[str, str | float] = {"event": event, "level": level, "at": at, "actor": actor}
         if detail:
             line["detail"] = detail
         self._file.put(msgspec.json.encode(line) + b"\n")
+        if self.announce is not None and level in ("warning", "error"):
+            self.announce(at, level, actor, event, detail)
         if self._terminal is not None and level != "debug" and not (self._quiet and level == "info"):
             mark = {"warning": "! ", "error": "‼ "}.get(level, "  ")
             tail = f": {detail}" if detail else ""

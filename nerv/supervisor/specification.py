@@ -37,7 +37,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     start_seconds: Seconds = 20.0
     stop_seconds: Seconds = 10.0
-    stop_total_seconds: Seconds = 60.0
+    stop_total_seconds: Seconds = 45.0
     abort_seconds: Seconds = 1.0
     tick_seconds: Seconds = 1.0
     tick_misses: Count = 5

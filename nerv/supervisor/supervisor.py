@@ -27,6 +27,7 @@ from nerv.messages import (
     ActorRestart,
     ActorState,
     ClusterStatus,
+    LogLine,
     Ok,
     Reloaded,
     SupervisorReload,
@@ -86,6 +87,7 @@ class Supervisor:
         self._progress = progress
         self._owns_process = owns_process
         self._started_at = time.time()
+        self._version = importlib.metadata.version("nerv-runtime")
         self._incarnation = new_incarnation()
         self._hearing = Hearing()
         self._judged_since = time.monotonic()
@@ -117,6 +119,7 @@ class Supervisor:
             self._sample(),
             self._reload_on_request(),
         )
+        self._journal.announce = self._publish_line
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._guarded(work)) for work in background]
@@ -127,6 +130,7 @@ class Supervisor:
                 for task in tasks:
                     task.cancel()
         finally:
+            self._journal.announce = None
             await self._tree.close()
             self._samplers.shutdown(wait=False, cancel_futures=True)
             self._disk.shutdown(wait=False, cancel_futures=True)
@@ -172,7 +176,7 @@ class Supervisor:
         children = sorted(self._tree.children.values(), key=lambda child: order.get(child.name, len(order)))
         return ClusterStatus(
             instance=self._instance.name,
-            version=importlib.metadata.version("nerv-runtime"),
+            version=self._version,
             supervisor_pid=os.getpid(),
             started_at=self._started_at,
             stopping=self._stop.is_set(),
@@ -370,6 +374,10 @@ class Supervisor:
     def _stop_once(self, reason: str) -> None:
         if not self._stop.is_set():
             self.request_stop(reason)
+
+    def _publish_line(self, at: float, level: str, actor: str, event: str, detail: str) -> None:
+        line = LogLine(actor=SUPERVISOR, at=at, level=level, event=f"{actor}: {event}", detail=detail)
+        self._link.publish(f"log.{SUPERVISOR}", line)
 
     def _changed(self, child: Child) -> None:
         status = child.status()

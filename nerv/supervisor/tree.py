@@ -85,7 +85,7 @@ class Tree:
 
     async def stopped(self) -> None:
         """Until no actor runs."""
-        while any(child.pid is not None or child.state in order.RUNNING for child in self.children.values()):
+        while any(child.busy for child in self.children.values()):
             await self.news()
 
     async def news(self) -> None:
@@ -222,6 +222,9 @@ class Tree:
         self._journal.write(LEVELS[child.state], str(child.state), actor=child.name, detail=detail)
         self._on_change(child)
         self._wake_all()
+
+    def rested(self, child: Child) -> None:
+        self._news.set()
 
     def note(self, level: str, event: str, child: Child, detail: str = "") -> None:
         self._journal.write(level, event, actor=child.name, detail=detail)

@@ -11,6 +11,7 @@ the end of the pipe ``NERV_WATCHDOG_FD`` and kills everything itself.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -54,7 +55,11 @@ def main(command: list[str]) -> int:
         signal.signal(number, signal.SIG_IGN)  # its pid is free for others from here on
     end_all()
     code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    if code >= 0:
+        return code
+    with contextlib.suppress(OSError):
+        os.write(2, f"nerv: the supervisor was ended by signal {-code}; so was everything it ran\n".encode())
+    return 128 - code
 
 
 def end_all() -> None:
