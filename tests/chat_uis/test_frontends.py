@@ -23,9 +23,9 @@ INPUT |= {
     "xhr": "textarea",
     "webchat": "[data-id=webchat-sendbox-input]",
 }
-INPUT |= {"n8n": ".chat-inputs textarea", "assistant_ui": "textarea", "nlux": "textarea"}
+INPUT |= {"n8n": ".chat-inputs textarea", "assistant_ui": "textarea", "nlux": "textarea", "mesop": "input"}
 FIRST = {"socketio": "dialog button", "n8n": ".chat-window-toggle"}
-SEND = {"xhr": "input[type=submit]", "ndjson": ".send"}
+SEND = {"mesop": "button:has-text('send')", "xhr": "input[type=submit]", "ndjson": ".send"}
 FRAME = {"deepchat_iframe": "iframe"}
 ANY_INPUT = "textarea:visible, [contenteditable=true]:visible"
 SEEN_MS = 20_000
