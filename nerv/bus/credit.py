@@ -33,12 +33,14 @@ class Grant:
         self.returned += sent - self.received
         self.received = sent
 
+    def wants_renewal(self) -> bool:
+        return self.returned + self.window > self.granted and self.granted - self.received <= self.window // 2
+
     def renewal(self) -> int | None:
         """The new limit, if the broker's credit fell to half of the window and there is more to give."""
-        limit = self.returned + self.window
-        if limit > self.granted and self.granted - self.received <= self.window // 2:
-            self.granted = limit
-            return limit
+        if self.wants_renewal():
+            self.granted = self.returned + self.window
+            return self.granted
         return None
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 from nerv.bus.envelope import Envelope
 from nerv.bus.handlers import CURRENT, Context, Handler, HandlerTable
@@ -17,8 +16,24 @@ from nerv.errors import ErrorCode, ErrorInfo, NervError
 _log = logging.getLogger("nerv.bus")
 
 
+class _Line:
+    """The commands that wait for one coroutine handler, and the workers that take them."""
+
+    __slots__ = ("handler", "pumping", "waiting", "workers")
+
+    def __init__(self, handler: Handler) -> None:
+        self.handler = handler
+        self.waiting: deque[Envelope] = deque()
+        self.workers = 0
+        self.pumping = False
+
+
 class Dispatcher:
-    """Runs the handlers of one peer. ``changed`` is called when an answer waits to be sent."""
+    """Runs the handlers of one peer. ``changed`` is called when an answer waits to be sent.
+
+    A worker takes commands as long as there are any; only when its handler really waits for something does the next
+    command get a worker of its own. So a handler that does not wait costs no task for each command.
+    """
 
     def __init__(
         self,
@@ -31,13 +46,13 @@ class Dispatcher:
     ) -> None:
         """``hold``: commands wait, within the peer's window, until :meth:`serve`."""
         self._core = core
-        self._table = table
         self._monotonic = monotonic
         self._changed = changed
+        self._loop = asyncio.get_running_loop()
         self._held: deque[Envelope] | None = deque() if hold else None
-        self._running: dict[str, int] = {}
-        self._queued: dict[str, deque[Envelope]] = {}
+        self._lines = {name: _Line(handler) for name, handler in table.items()}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._busy = 0
         self._idle = asyncio.Event()
         self._idle.set()
         for name, handler in table.items():
@@ -46,7 +61,8 @@ class Dispatcher:
 
     @property
     def in_flight(self) -> int:
-        return len(self._tasks) + sum(len(queue) for queue in self._queued.values())
+        """Commands that run or wait."""
+        return self._busy + len(self._held or ()) + sum(len(line.waiting) for line in self._lines.values())
 
     def serve(self) -> None:
         """The handlers are ready: those that waited, and all to come. Idempotent."""
@@ -58,27 +74,29 @@ class Dispatcher:
         if self._held is not None:
             self._held.append(command)
             return
-        handler = self._table.get(command.type)
-        if handler is None:
+        line = self._lines.get(command.type)
+        if line is None:
             self._core.fail(command, self._unhandled(command), self._monotonic())
-        elif not handler.is_async:
-            self._call(handler, command)
-        elif handler.concurrency is None:
-            self._spawn(self._run(handler, command))
+        elif not line.handler.is_async:
+            self._call(line.handler, command)
         else:
-            self._dispatch_limited(handler, handler.concurrency, command)
+            line.waiting.append(command)
+            if not line.pumping:
+                self._pump(line)
 
-    def _dispatch_limited(self, handler: Handler, concurrency: int, command: Envelope) -> None:
-        self._queued.setdefault(handler.name, deque()).append(command)
-        if self._running.get(handler.name, 0) < concurrency:
-            self._running[handler.name] = self._running.get(handler.name, 0) + 1
-            self._spawn(self._work(handler))
-
-    def _spawn(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(coroutine)
-        self._tasks.add(task)
-        self._idle.clear()
-        task.add_done_callback(self._ended)
+    def _pump(self, line: _Line) -> None:
+        """One more worker, if commands still wait after the last one has made its first step."""
+        limit = line.handler.concurrency
+        if line.waiting and (limit is None or line.workers < limit):
+            line.pumping = True
+            line.workers += 1
+            task = self._loop.create_task(self._work(line))
+            self._tasks.add(task)
+            self._idle.clear()
+            task.add_done_callback(self._ended)
+            self._loop.call_soon(self._pump, line)
+        else:
+            line.pumping = False
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
@@ -110,26 +128,32 @@ class Dispatcher:
         finally:
             CURRENT.reset(token)
 
+    async def _work(self, line: _Line) -> None:
+        waiting = line.waiting
+        try:
+            while waiting:
+                self._busy += 1
+                try:
+                    await self._run(line.handler, waiting.popleft())
+                finally:
+                    self._busy -= 1
+        finally:
+            line.workers -= 1
+
     async def _run(self, handler: Handler, command: Envelope) -> None:
         CURRENT.set(command)
         try:
             message = VOCABULARY.decode(handler.name, command.payload)
             self._reply(command, await handler.call(message, Context(command)))
-        except asyncio.CancelledError:
-            self._put_back(command)
-            raise
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                self._put_back(command)
+                raise
+            self._fail(handler, command, RuntimeError(f"something it waited for was cancelled: {error}"))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes the answer
             self._fail(handler, command, error)
         self._changed()
-
-    async def _work(self, handler: Handler) -> None:
-        """One of the handler's workers: commands in order of arrival, no task for each."""
-        queue = self._queued[handler.name]
-        try:
-            while queue:
-                await self._run(handler, queue.popleft())
-        finally:
-            self._running[handler.name] -= 1
 
     def _reply(self, command: Envelope, answer: Message) -> None:
         entry = VOCABULARY.of(type(answer))
@@ -161,7 +185,7 @@ class Dispatcher:
 
     async def close(self) -> None:
         """Cancel what still runs; its senders are told to try again."""
-        for queue in (self._held or deque(), *self._queued.values()):
+        for queue in (self._held or deque(), *(line.waiting for line in self._lines.values())):
             while queue:
                 self._put_back(queue.popleft())
         tasks = list(self._tasks)

@@ -17,11 +17,13 @@ _MARK = "__nerv_handles__"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-@dataclass(frozen=True, slots=True)
 class Context:
     """What a handler may want to know of the command in hand. ``deadline``: seconds since the epoch, 0.0 none."""
 
-    envelope: Envelope
+    __slots__ = ("envelope",)
+
+    def __init__(self, envelope: Envelope) -> None:
+        self.envelope = envelope
 
     @property
     def source(self) -> PeerName:

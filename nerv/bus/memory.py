@@ -10,6 +10,7 @@ import heapq
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -265,7 +266,7 @@ class MemoryBus:
             if broker is None or peer.cut:
                 continue
             for when in self._arrival_times((identity, True)):
-                self._at(when, lambda t=target, b=bundle: self._at_broker(broker, peer, identity, t, b))  # type: ignore[misc]
+                self._at(when, partial(self._at_broker, broker, peer, identity, target, bundle))
 
     def _at_broker(
         self, broker: BrokerCore, peer: MemoryPeer, identity: bytes, target: bytes, bundle: bytes
@@ -285,9 +286,7 @@ class MemoryBus:
                 broker.unreachable(identity, now)
                 continue
             for when in self._arrival_times((identity, False)):
-                self._at(
-                    when, lambda p=peer, i=identity, s=source, b=bundle: self._at_peer(broker, p, i, s, b)
-                )  # type: ignore[misc]
+                self._at(when, partial(self._at_peer, broker, peer, identity, source, bundle))
         broker.take_changes()
 
     def _at_peer(
@@ -308,7 +307,7 @@ class MemoryBus:
         core = peer.core
         for command in core.take_deliveries():
             peer.handled.append(command)
-            self._after(peer.work, lambda c=command: self._answer(peer, core, c))  # type: ignore[misc]
+            self._after(peer.work, partial(self._answer, peer, core, command))
         core.take_outcomes()
         self.flush(peer)
 

@@ -101,7 +101,7 @@ class PeerCore:
         self._pending = PendingTable(limits)
         self._commands: dict[PeerName, list[Envelope]] = {}
         self._answers: dict[PeerName, list[Envelope]] = {}
-        self._acks: dict[EnvelopeId, tuple[float, PeerName]] = {}
+        self._acked: set[EnvelopeId] = set()
         self._acks_due: float | None = None
         self._deliveries: list[Envelope] = []
         self._outcomes: list[Pending] = []
@@ -129,7 +129,7 @@ class PeerCore:
     def _clear_outgoing(self) -> None:
         self._commands.clear()
         self._answers.clear()
-        self._acks.clear()
+        self._acked.clear()
         self._acks_due = None
 
     def _greet(self, now: float) -> None:
@@ -222,7 +222,13 @@ class PeerCore:
         )
         pending = Pending(envelope, now + timeout)
         self._requests += 1
-        refusal = self._refusal(envelope)
+        refusal = None
+        if (
+            self.state is not LinkState.UP
+            or len(payload) > self.limits.message_bytes
+            or len(self._pending) >= self.limits.pending
+        ):
+            refusal = self._refusal(envelope)
         if refusal is not None:
             self._pending.resolve(pending, error=refusal)
             self._outcomes.append(pending)
@@ -230,7 +236,11 @@ class PeerCore:
         self._pending.add(pending, now)
         if self.state is LinkState.UP:
             pending.sent = True
-            self._commands.setdefault(envelope.target, []).append(envelope)
+            queue = self._commands.get(envelope.target)
+            if queue is None:
+                self._commands[envelope.target] = [envelope]
+            else:
+                queue.append(envelope)
         return pending
 
     def _refusal(self, envelope: Envelope) -> ErrorInfo | None:
@@ -290,7 +300,7 @@ class PeerCore:
         """NACK: not accepted, nothing done; the sender tries again after ``error.retry_after``."""
         if self._window.abandon(command.id) is not None:
             self._grant.returned += 1
-        self._acks.pop(command.id, None)
+        self._acked.discard(command.id)
         self._refused += 1
         self._send_answer(self._answer(command, Kind.NACK, "nack", msgspec.Raw(_encode(error)), now))
 
@@ -315,13 +325,17 @@ class PeerCore:
         if self._window.finish(answer):
             self._handled += 1
             self._grant.returned += 1
-            if self._acks:
-                self._acks.pop(EnvelopeId(answer.causation), None)
+            if self._acked:
+                self._acked.discard(answer.causation)
             self._send_answer(answer)
 
     def _send_answer(self, answer: Envelope) -> None:
         if self.state is LinkState.UP:
-            self._answers.setdefault(answer.target, []).append(answer)
+            queue = self._answers.get(answer.target)
+            if queue is None:
+                self._answers[answer.target] = [answer]
+            else:
+                queue.append(answer)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -381,9 +395,8 @@ class PeerCore:
         if command.id in window.running:
             grant.returned += 1
             self._duplicates += 1
-            if command.type not in self.slow_types:
-                self._acks[command.id] = (now, command.source)
-                self._ack_by(now)
+            self._acked.discard(command.id)
+            self._acks_due = now
             return
         answer = window.answer_to(command.id)
         if answer is not None:
@@ -405,19 +418,12 @@ class PeerCore:
             self.put_back(command, stopping, now)
             return
         window.begin(command)
-        if command.type not in self.slow_types:
-            due = now + self.limits.ack_delay
-            self._acks[command.id] = (due, command.source)
-            if self._acks_due is None:
-                self._acks_due = due
+        if self._acks_due is None:
+            self._acks_due = now + self.limits.ack_delay
         self._deliveries.append(command)
 
-    def _ack_by(self, due: float) -> None:
-        if self._acks_due is None or due < self._acks_due:
-            self._acks_due = due
-
     def _on_answer(self, answer: Envelope, now: float) -> None:
-        pending = self._pending.get(EnvelopeId(answer.causation))
+        pending = self._pending.get(answer.causation)
         if pending is None or answer.attempt != pending.envelope.attempt:
             if answer.source == BROKER and answer.kind is Kind.ERROR:
                 self._on_broker_error(self._error_of(answer))
@@ -458,7 +464,7 @@ class PeerCore:
                 self._pending.acked(pending, now)
 
     def _on_nack(self, nack: Envelope, now: float) -> None:
-        pending = self._pending.get(EnvelopeId(nack.causation))
+        pending = self._pending.get(nack.causation)
         if pending is None:
             self._late += 1
             return
@@ -550,22 +556,31 @@ class PeerCore:
         for pending in list(self._pending):
             self._resolve(pending, error=info)
 
+    def wants_to_send(self) -> bool:
+        """Whether `outgoing` has something right now (timers apart)."""
+        return bool(self._commands or self._answers) or self._grant.wants_renewal()
+
     # -- what came of it --------------------------------------------------------------------------------------
 
     def take_deliveries(self) -> list[Envelope]:
         """Commands to handle; each must be answered once, by `reply`, `fail` or `put_back`."""
+        if not self._deliveries:
+            return self._deliveries
         taken, self._deliveries = self._deliveries, []
         return taken
 
     def take_outcomes(self) -> list[Pending]:
+        if not self._outcomes:
+            return self._outcomes
         taken, self._outcomes = self._outcomes, []
         return taken
 
     def outgoing(self, now: float) -> Iterator[Message]:
         """Frames to send now, in order per target. What is not taken stays."""
-        if self._acks_due is not None and now >= self._acks_due:
+        up = self.state is LinkState.UP
+        if up and self._acks_due is not None and now >= self._acks_due:
             self._flush_acks(now)
-        if self.state is LinkState.UP and not self._draining:
+        if up and not self._draining:
             limit = self._grant.renewal()
             if limit is not None:
                 self._link(Kind.CREDIT, "link.credit", Credit(limit=limit), now)
@@ -580,15 +595,13 @@ class PeerCore:
                     yield frame, packed
 
     def _flush_acks(self, now: float) -> None:
+        """Acknowledge what is still in work. Commands answered within ``ack_delay`` never come here."""
+        self._acks_due = None
         by_source: dict[PeerName, list[EnvelopeId]] = {}
-        later: float | None = None
-        for command, (due, source) in list(self._acks.items()):
-            if due <= now:
-                by_source.setdefault(source, []).append(command)
-                del self._acks[command]
-            elif later is None or due < later:
-                later = due
-        self._acks_due = later
+        for command in self._window.running.values():
+            if command.id not in self._acked and command.type not in self.slow_types:
+                self._acked.add(command.id)
+                by_source.setdefault(command.source, []).append(command.id)
         for source, ids in by_source.items():
             ack = self._envelope(Kind.ACK, "ack", source, _encode(Acks(ids=tuple(ids))), now)
             self._answers.setdefault(source, []).append(ack)

@@ -154,6 +154,7 @@ class Peer:
         self._closed = False
         self._attached = False
         self._up = asyncio.Event()
+        self._state = LinkState.DOWN
 
     # -- life -------------------------------------------------------------------------------------------------
 
@@ -279,16 +280,24 @@ class Peer:
         Raises RemoteError (it refused or failed), Busy, Undeliverable, DeadlineExceeded (after ``timeout`` seconds)
         or Disconnected. Within a handler, correlation and trace of the command in hand go on.
         """
-        envelope = await self.request_envelope(
+        pending = self._begin(
             target,
             VOCABULARY.of(type(message)).name,
             VOCABULARY.encode(message),
-            timeout=timeout,
-            correlation=correlation,
-            cause=cause,
-            attempt=attempt,
+            timeout,
+            correlation,
+            cause,
+            attempt,
         )
-        return VOCABULARY.decode(envelope.type, envelope.payload)
+        try:
+            await pending.waiter
+        except asyncio.CancelledError:
+            self._core.abandon(pending)
+            raise
+        answer = pending.answer
+        if answer is None:
+            raise error_for(pending)
+        return VOCABULARY.decode(answer.type, answer.payload)
 
     async def request_envelope(
         self,
@@ -302,6 +311,27 @@ class Peer:
         attempt: int = 1,
     ) -> Envelope:
         """Like :meth:`request`, with the payload already encoded and the whole reply envelope returned."""
+        pending = self._begin(target, type_name, payload, timeout, correlation, cause, attempt)
+        try:
+            await pending.waiter
+        except asyncio.CancelledError:
+            self._core.abandon(pending)
+            raise
+        if pending.answer is None:
+            raise error_for(pending)
+        return pending.answer
+
+    def _begin(
+        self,
+        target: str,
+        type_name: str,
+        payload: msgspec.Raw,
+        timeout: float,
+        correlation: str | None,
+        cause: Envelope | None,
+        attempt: int,
+    ) -> Pending:
+        """Hand a command to the core; ``waiter`` of what comes back is a future of its outcome."""
         if cause is None:
             cause = CURRENT.get()
         if cause is None:
@@ -319,20 +349,12 @@ class Peer:
             trace=trace,
             attempt=attempt,
         )
-        if not pending.done:
-            pending.waiter = self._loop.create_future()
-            if not self._flush_scheduled:
-                self._schedule_flush()
-            try:
-                await pending.waiter
-            except asyncio.CancelledError:
-                self._core.abandon(pending)
-                raise
-        else:
-            self._core.take_outcomes()
-        if pending.answer is not None:
-            return pending.answer
-        raise error_for(pending)
+        pending.waiter = self._loop.create_future()
+        if pending.done:
+            self._resolve_outcomes()
+        elif not self._flush_scheduled:
+            self._schedule_flush()
+        return pending
 
     # -- events -----------------------------------------------------------------------------------------------
 
@@ -400,15 +422,21 @@ class Peer:
         for command in self._core.take_deliveries():
             self._dispatcher.dispatch(command)
         self._resolve_outcomes()
-        if self._core.state is LinkState.UP:
+        if self._core.state is not self._state:
+            self._on_state(self._core.state)
+        if not self._flush_scheduled and self._core.wants_to_send():
+            self._flush()
+            self._arm()
+
+    def _on_state(self, state: LinkState) -> None:
+        self._state = state
+        if state is LinkState.UP:
             self._up.set()
-        elif self._core.state is LinkState.FENCED:
+        elif state is LinkState.FENCED:
             self.fenced.set()
             self._up.set()
         else:
             self._up.clear()
-        if not self._flush_scheduled:
-            self._schedule_flush()
 
     def _resolve_outcomes(self) -> None:
         for pending in self._core.take_outcomes():
@@ -492,24 +520,20 @@ class Peer:
 
     def _flush(self) -> None:
         dealer = self._dealer
+        unsent = self._unsent
+        unsent.extend(self._core.outgoing(self._clock.monotonic()))
         try:
-            while self._unsent:
-                self._send(self._unsent[0])
-                self._unsent.popleft()
-            for message in self._core.outgoing(self._clock.monotonic()):
-                self._unsent.append(message)
-                self._send(message)
-                self._unsent.pop()
+            while unsent:
+                target, bundle = unsent[0]
+                dealer.send(target, zmq.DONTWAIT | zmq.SNDMORE)
+                dealer.send(bundle, zmq.DONTWAIT)
+                unsent.popleft()
         except zmq.Again:
             pass  # what was not taken stays first in line; `_arm` tries again soon
         if self._attached and self._events:
             self._flush_events()
         if int(dealer.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._loop.call_soon(self._read_commands)
-
-    def _send(self, message: tuple[bytes, bytes]) -> None:
-        self._dealer.send(message[0], zmq.DONTWAIT | zmq.SNDMORE)
-        self._dealer.send(message[1], zmq.DONTWAIT)
 
     def _flush_events(self) -> None:
         events = self._events

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,53 +15,45 @@ TAKEN = -1.0
 
 
 class Pending:
-    """One command on its way. Exactly one of ``answer`` and ``error`` is set once it is ``done``."""
+    """One command on its way. Once it is ``done``, at most one of ``answer`` and ``error`` is set.
 
-    __slots__ = (
-        "accepted",
-        "acked",
-        "answer",
-        "busy",
-        "deadline",
-        "done",
-        "due",
-        "envelope",
-        "error",
-        "sent",
-        "tries",
-        "waiter",
-    )
+    Defaults are attributes of the class: there is one of these for each request, and few change more than two.
+    """
+
+    acked = False
+    accepted = False
+    """Acknowledged at least once, by this or an earlier life of the receiver."""
+    sent = False
+    done = False
+    tries = 0
+    timed = False
+    """Its timer is in the heap; until then ``due`` is its first resend."""
+    busy: ErrorInfo | None = None
+    answer: Envelope | None = None
+    error: ErrorInfo | None = None
+    waiter: Any = None
+    """For the shell: whatever it wants to find again when the outcome is there."""
 
     def __init__(self, envelope: Envelope, deadline: float) -> None:
         self.envelope = envelope
         self.deadline = deadline
         self.due = deadline
-        self.acked = False
-        self.accepted = False
-        """Acknowledged at least once, by this or an earlier life of the receiver."""
-        self.sent = False
-        self.done = False
-        self.tries = 0
-        self.busy: ErrorInfo | None = None
-        self.answer: Envelope | None = None
-        self.error: ErrorInfo | None = None
-        self.waiter: Any = None
-        """For the shell: whatever it wants to find again when the outcome is there."""
 
 
 class PendingTable:
     """All commands of one peer that have no outcome yet, and their timers.
 
-    Nearly every command is answered long before its first resend, so timers of that one length wait in a plain
-    queue; only the exceptions pay for the heap.
+    Nearly every command is answered long before its first resend, so the first timer costs nothing: it is the order
+    of the table itself, looked through every now and then from its oldest end. Only the exceptions pay for a heap.
     """
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._by_id: dict[EnvelopeId, Pending] = {}
-        self._first: deque[tuple[float, Pending]] = deque()
-        self._later: list[tuple[float, int, Pending]] = []
+        self._timers: list[tuple[float, int, Pending]] = []
         self._order = 0
+        self._look = 0.0
+        self._look_pause = limits.resend / 2
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -70,22 +61,24 @@ class PendingTable:
     def __iter__(self) -> Iterator[Pending]:
         return iter(self._by_id.values())
 
-    def get(self, command: EnvelopeId) -> Pending | None:
-        return self._by_id.get(command)
+    def get(self, command: str) -> Pending | None:
+        return self._by_id.get(command)  # type: ignore[call-overload, no-any-return]  # any text may be asked for
 
     def add(self, pending: Pending, now: float) -> None:
+        if not self._by_id:
+            self._look = now + self.limits.resend
         self._by_id[pending.envelope.id] = pending
         due = now + self.limits.resend
         if due < pending.deadline:
             pending.due = due
-            self._first.append((due, pending))
         else:
             self._wait(pending, pending.deadline)
 
     def _wait(self, pending: Pending, due: float) -> None:
+        pending.timed = True
         pending.due = min(due, pending.deadline)
         self._order += 1
-        heapq.heappush(self._later, (pending.due, self._order, pending))
+        heapq.heappush(self._timers, (pending.due, self._order, pending))
 
     def sent(self, pending: Pending, now: float) -> None:
         """It went out (again): wait longer from time to time for a sign of it."""
@@ -120,29 +113,30 @@ class PendingTable:
     def due(self, now: float) -> list[Pending]:
         """Those whose timer is over, each once; the caller resolves, sends or postpones every one of them."""
         ready: list[Pending] = []
-        first = self._first
-        while first and first[0][0] <= now:
-            due, pending = first.popleft()
-            if not pending.done and pending.due == due:
-                pending.due = TAKEN
-                ready.append(pending)
-        later = self._later
-        while later and later[0][0] <= now:
-            due, _, pending = heapq.heappop(later)
+        if now >= self._look:
+            self._look = now + self._look_pause
+            for pending in self._by_id.values():
+                if not pending.timed:
+                    if pending.due > now:
+                        break
+                    pending.timed = True
+                    ready.append(pending)
+        timers = self._timers
+        while timers and timers[0][0] <= now:
+            due, _, pending = heapq.heappop(timers)
             if not pending.done and pending.due == due:
                 pending.due = TAKEN
                 ready.append(pending)
         return ready
 
     def next_due(self) -> float | None:
-        """When `due` has something to say, at the earliest."""
-        first, later = self._first, self._later
-        while first and first[0][1].done:
-            first.popleft()
-        while later and later[0][2].done:
-            heapq.heappop(later)
-        times = [queue[0][0] for queue in (first, later) if queue]
-        return min(times) if times else None
+        """When `due` may have something to say, at the earliest."""
+        timers = self._timers
+        while timers and timers[0][2].done:
+            heapq.heappop(timers)
+        if not self._by_id:
+            return None
+        return min(self._look, timers[0][0]) if timers else self._look
 
 
 def deadline_error(pending: Pending, *, connected: bool) -> ErrorInfo:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from nerv.bus.envelope import Envelope, EnvelopeId
 
 
@@ -17,6 +19,8 @@ class DedupWindow:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._answers: dict[EnvelopeId, Envelope] = {}
+        # The order of age beside the dict: its first key is found in O(n) once many of its oldest are deleted.
+        self._oldest: deque[EnvelopeId] = deque()
         self.running: dict[EnvelopeId, Envelope] = {}
         self.forgotten = 0
 
@@ -31,16 +35,16 @@ class DedupWindow:
 
     def finish(self, answer: Envelope) -> bool:
         """Keep the answer to ``answer.causation``. False if that command is not in work (answered already)."""
-        command = EnvelopeId(answer.causation)
+        command: EnvelopeId = answer.causation  # type: ignore[assignment]  # an answer's cause is its command
         if self.running.pop(command, None) is None:
             return False
         self._answers[command] = answer
+        self._oldest.append(command)
         self._bytes += len(answer.payload)
-        while len(self._answers) > self._max_answers or (
-            self._bytes > self._max_bytes and len(self._answers) > 1
+        while len(self._oldest) > self._max_answers or (
+            self._bytes > self._max_bytes and len(self._oldest) > 1
         ):
-            oldest = next(iter(self._answers))
-            self._bytes -= len(self._answers.pop(oldest).payload)
+            self._bytes -= len(self._answers.pop(self._oldest.popleft()).payload)
             self.forgotten += 1
         return True
 
