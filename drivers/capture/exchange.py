@@ -135,6 +135,8 @@ class Exchange:
     began_at: float = 0.0
     connections: list[Connection] = field(default_factory=list)
     http_errors: list[tuple[int, str]] = field(default_factory=list)
+    waiting: dict[str, str] = field(default_factory=dict)
+    """Requests sent since then whose response has not begun: id to address."""
     overflowed: dict[str, None] = field(default_factory=dict)
     _history: list[_Event] = field(default_factory=list)
     _history_chars: int = 0
@@ -152,7 +154,7 @@ class Exchange:
     # -- what arrives ---------------------------------------------------------------------------------
 
     def carried(self, connection: Connection, size: int, now: float) -> bool:
-        """Count bytes; False when this connection has had its share and is not to be read further."""
+        """Count bytes (0: it began or ended); False when this connection has had its share and is not read further."""
         if connection not in self.connections:
             connection.received = connection.chunks = 0
             connection.number = len(self.connections)
@@ -161,9 +163,10 @@ class Exchange:
                 oldest = next((c for c in self.connections if c.ended or c.closed), self.connections[0])
                 self.connections.remove(oldest)
                 self.overflowed[f"more than {MAX_STREAMS} streams"] = None
-        connection.received += size
-        connection.chunks += 1
-        connection.last_byte_at = now
+        if size:
+            connection.received += size
+            connection.chunks += 1
+            connection.last_byte_at = now
         if connection.received > MAX_STREAM_BYTES:
             self.overflowed[f"{connection.pattern}: more than {MAX_STREAM_BYTES} bytes"] = None
             return False
@@ -224,7 +227,7 @@ class Exchange:
             reply_ended = on.ended if on.transport == HTTP else (True if on.closed else None)
         return WireActivity(
             streams=streams,
-            last_byte_at=max((c.last_byte_at for c in self.connections), default=None),
+            last_byte_at=max((c.last_byte_at for c in self.connections if c.received), default=None),
             open_streams=sum(1 for c in bodies if not c.ended),
             ended=bool(bodies) and all(c.ended for c in bodies),
             reply_ended=reply_ended,
@@ -233,6 +236,7 @@ class Exchange:
             ),
             cancelled=tuple(c.url for c in self.connections if c.failure == CANCELLED),
             http_errors=tuple(self.http_errors),
+            waiting=tuple(self.waiting.values()),
             closed=tuple((c.url, c.close_code) for c in self.connections if c.closed),
             overflowed=tuple(self.overflowed),
         )

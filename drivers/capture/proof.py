@@ -77,18 +77,20 @@ def compare(candidate: str, page_text: str, *, partial: bool = False) -> Verdict
         return _compare_short(candidate, page_text, len(words))
     if not shown:
         return Verdict(ok=False, why="the page shows no words")
-    if partial:
-        words = _as_far(words, len(shown))
-    verdict = _align(candidate, words, page_text, shown, partial=partial)
-    if not verdict.ok and len(shown) > 1.5 * len(words) and not partial:
+    verdict = _one(candidate, words, page_text, partial=partial)
+    if not verdict.ok and (partial or len(shown) > 1.5 * len(words)):
         for cut in _halves(page_text, shown):
-            first = _align(candidate, words, page_text[:cut], page_words(page_text[:cut]), partial=False)
-            if (
-                first.ok
-                and _align(candidate, words, page_text[cut:], page_words(page_text[cut:]), partial=False).ok
-            ):
-                return first
+            first, second = page_text[:cut], page_text[cut:]
+            verdicts = [_one(candidate, words, half, partial=partial) for half in (first, second)]
+            if all(one.ok for one in verdicts):
+                return verdicts[0]
     return verdict
+
+
+def _one(candidate: str, words: list[Word], page_text: str, *, partial: bool) -> Verdict:
+    shown = page_words(page_text)
+    words = _as_far(words, len(shown)) if partial else words
+    return _align(candidate, words, page_text, shown, partial=partial)
 
 
 def _as_far(words: list[Word], shown: int) -> list[Word]:
@@ -205,7 +207,7 @@ def _region(
     ours, theirs = words[a:b], shown[c:d]
     must = [w for w in ours if w.worth is not Worth.OPTIONAL]
     at_end = b == len(words)
-    if partial and at_end and len(must) <= _PARTIAL_SLACK:
+    if partial and at_end and max(len(must), len(theirs)) <= _PARTIAL_SLACK:
         return  # labels shift the place where the page has come to
     joined = "".join(w.text for w in theirs)
     if theirs and joined in ("".join(w.text for w in must), "".join(w.text for w in ours)):

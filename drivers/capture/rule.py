@@ -62,7 +62,8 @@ class WireReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamActivity:
-    """One response or socket that carried bytes since the exchange began. Times are of the event loop."""
+    """One response or socket that began or carried bytes since the exchange began. ``received`` in bytes (of
+    text frames: characters); ``last_byte_at`` is of the event loop, 0 before the first byte."""
 
     url: str
     transport: str
@@ -80,8 +81,9 @@ class WireActivity:
 
     ``reply_ended``: the stream the live text comes from has ended (None: no such stream is known, or it is a
     socket, which never ends). ``failed``: (url, error) of responses that broke off; ``cancelled``: those the page
-    itself gave up, which many do when all is said. ``http_errors``: (status, url). ``closed``: (url, close
-    code where it was seen) of sockets that closed.
+    itself gave up, which many do when all is said. ``waiting``: addresses of requests sent since
+    then that are not answered yet. ``http_errors``: (status, url). ``closed``: (url, close code where it was
+    seen) of sockets that closed.
     """
 
     streams: tuple[StreamActivity, ...] = ()
@@ -91,6 +93,7 @@ class WireActivity:
     reply_ended: bool | None = None
     failed: tuple[tuple[str, str], ...] = ()
     cancelled: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
     http_errors: tuple[tuple[int, str], ...] = ()
     closed: tuple[tuple[str, int | None], ...] = ()
     overflowed: tuple[str, ...] = field(default=())

@@ -116,6 +116,7 @@ class WireCapture:
         self._sessions.append(session)
         prefix = f"{len(self._sessions)}:"
         handlers: dict[str, Callable[[str, CDPSession, dict[str, Any]], None]] = {
+            "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
             "Network.dataReceived": self._on_data,
             "Network.loadingFinished": self._on_finished,
@@ -185,12 +186,17 @@ class WireCapture:
 
     # -- responses ------------------------------------------------------------------------------------
 
+    def _on_request(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+        if event.get("type") in _READ_TYPES and len(self._exchange.waiting) < MAX_CONNECTIONS:
+            self._exchange.waiting[prefix + str(event["requestId"])] = str(event["request"]["url"])
+
     def _on_response(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
         response = event["response"]
+        self._exchange.waiting.pop(prefix + str(event["requestId"]), None)
         if event["type"] not in _READ_TYPES:
             return
         url, status = str(response["url"]), int(response["status"])
-        if status >= 400:
+        if status >= 400 and event["type"] != "Other":  # icons and the like
             self._exchange.http_errors = [*self._exchange.http_errors[-49:], (status, url)]
         headers = {str(k).lower(): str(v) for k, v in response.get("headers", {}).items()}
         content_type = headers.get("content-type", response.get("mimeType", "")).lower()
@@ -199,6 +205,7 @@ class WireCapture:
         connection = Connection(url=url, transport=HTTP, content_type=content_type, opened_at=self._now())
         key = prefix + str(event["requestId"])
         self._requests[key] = request = _Request(connection)
+        self._exchange.carried(connection, 0, self._now())
         if len(self._requests) > MAX_CONNECTIONS:
             self._requests.pop(next(iter(self._requests)))
         self._spawn(self._stream(session, key, str(event["requestId"]), request))
@@ -264,6 +271,7 @@ class WireCapture:
 
     def _on_failed(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
         key = prefix + str(event["requestId"])
+        self._exchange.waiting.pop(key, None)
         request = self._requests.get(key)
         if request is None:
             return
@@ -281,7 +289,7 @@ class WireCapture:
         connection = request.connection
         connection.failure = request.failure
         messages = connection.body(b"", final=True)
-        if messages and self._exchange.carried(connection, 0, self._now()):
+        if self._exchange.carried(connection, 0, self._now()):
             self._exchange.take(connection, messages, 0)
         connection.ended = True
 

@@ -15,7 +15,9 @@ from drivers.capture.rule import HTTP, WEBSOCKET
 PROMPT = "Tell me about the ant and the bee"
 REPLY = (
     "## Ants and bees\n\nAn **ant** walks, a *bee* flies; see `hive()` and [this](https://e.org/x?a=1).\n\n"
-    "1. First, the ant — naïve 漢字 😀\n2. Then the bee\n   - with honey\n\n```python\ndef hive():\n    return 7\n```\n\nThat is all.\n"
+    "1. First, the ant — naïve 漢字 😀\n2. Then the bee\n   - with honey\n\n"
+    "```python\ndef hive():\n    return 7\n```\n\n"
+    "That is all.\n"
 )
 PAGE = (
     "Ants and bees\nAn ant walks, a bee flies; see hive() and this.\n\nFirst, the ant — naïve 漢字 😀\nThen the bee\n"
@@ -323,11 +325,9 @@ def socketio(name: str, payload: Any) -> str:
 
 
 def web_ui_frames() -> list[str]:
-    wrap = lambda content: {
-        "chat_id": "c",
-        "message_id": "m",
-        "data": {"type": "chat:completion", "data": {"content": content}},
-    }  # noqa: E731
+    def wrap(content: str) -> dict[str, Any]:
+        return {"chat_id": "c", "data": {"type": "chat:completion", "data": {"content": content}}}
+
     return ["2", *(socketio("events", wrap(p)) for p in prefixes(REPLY)), "3"]
 
 
