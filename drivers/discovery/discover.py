@@ -274,7 +274,6 @@ class _Discovery:
         settled = frozenset(report.added) if report is not None else frozenset()
         gone = frozenset(report.removed) if report is not None else frozenset()
         actions = bool(report and report.reply_controls) and not exchange.controls_while_growing
-        wire = self.page.capture.prove(exchange.text)
         stop = tuple(sorted(exchange.busy_signatures - settled))
         history = False
         with contextlib.suppress(Trouble):
@@ -285,7 +284,7 @@ class _Discovery:
             tried_live=True,
             send=way,
             locators=replace(draft.locators, reply=await self._reply_locators(exchange)),
-            stream=wire.rule if wire is not None else None,
+            stream=taken.rule,
             completion=Completion(
                 busy=stop[:12],
                 settled=tuple(sorted(settled))[:30],

@@ -7,7 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from drivers.guard import PageMoved
+from drivers.capture import StreamRule
+from drivers.guard import PageMoved, guarded
 from drivers.skills.complete import Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
 from drivers.text import final_text
@@ -35,6 +36,8 @@ class Taken(msgspec.Struct, frozen=True, kw_only=True):
     source: ReplySource
     finish: Finish
     why: str = ""
+    rule: StreamRule | None = None
+    """Where it was on the wire, if it is proved to be from there."""
 
 
 async def follow(
@@ -163,8 +166,10 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
                 why="the page shows no reply; text by the learned rule",
             )
         raise trouble(TroubleKind.NO_REPLY, "the reply is gone from the page", stage=Stage.ACCEPTED)
-    final = await final_text(
-        exchange.frame, element, exchange.page.capture, prompt=prompt, timeout_s=FINAL_SECONDS
+    final = await guarded(
+        final_text(exchange.frame, element, exchange.page.capture, prompt=prompt, timeout_s=FINAL_SECONDS),
+        "take the reply's text",
+        FINAL_SECONDS + 4,
     )
     ended = bool(exchange.page.capture.activity().reply_ended)
     if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):
@@ -182,7 +187,8 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
             finish=Finish.CUT_OFF,
             why="the page no longer shows this reply",
         )
-    return Taken(text=final.text, source=final.source, finish=finish, why=final.why)
+    rule = final.wire.rule if final.wire is not None else None
+    return Taken(text=final.text, source=final.source, finish=finish, why=final.why, rule=rule)
 
 
 def _replaced(live: str, shown: str) -> bool:
