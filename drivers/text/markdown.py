@@ -21,7 +21,9 @@ _BUTTON = re.compile(r"<button\b.*?</button\s*>", re.DOTALL | re.IGNORECASE)
 _PLACE = re.compile(r"NERVPLACE(\d+)X")
 _ANCHOR_END = re.compile(r"^(#{1,6} .*?)[ \t]*\[?[¶#🔗]\]?(?:\([^)]*\))?[ \t]*$", re.MULTILINE)
 
-_OPTIONS = ConversionOptions(extract_metadata=False, bullets="-", autolinks=False, heading_style="atx")
+_OPTIONS = ConversionOptions(
+    extract_metadata=False, bullets="-", autolinks=False, heading_style="atx", compact_tables=True
+)
 
 
 def html_to_markdown(html: str) -> str:

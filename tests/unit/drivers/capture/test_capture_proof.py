@@ -83,8 +83,10 @@ def test_long_code_of_which_the_page_draws_a_part_is_proved() -> None:
 
 def test_formulas_may_be_drawn_in_any_way() -> None:
     reply = "Inline $E = mc^2$ and display:\n\n$$\n\\int_0^3 x^2\\,dx = \\frac{9}{3}\n$$\n\nDone with the maths.\n"
-    drawn = "Inline E=mc2E = mc^2E=mc2 and display:\n∫03x2dx=93"
+    drawn = (
+        "Inline E=mc2E = mc^2E=mc2 and display:\n∫03x2dx=93"
         "\\int_0^3 x^2\\,dx = \\frac{9}{3}∫03​x2dx=39​\nDone with the maths."
+    )
     assert compare(reply, drawn).ok
     assert compare(
         reply, "Inline $E = mc^2$ and display:\n$$ \\int_0^3 x^2,dx = \\frac{9}{3} $$\nDone with the maths."
@@ -133,7 +135,9 @@ def test_a_page_that_still_grows_fits_the_beginning() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]), min_size=6, max_size=80
+        st.sampled_from(["alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta"]),
+        min_size=6,
+        max_size=80,
     ),
     st.data(),
 )
