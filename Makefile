@@ -3,6 +3,8 @@
 .PHONY: help setup demo test lint types unit integration chaos bench clean
 
 BIN := .venv/bin
+# The tests make environments for other people's front ends with uv; this one is used where the machine has none.
+export PATH := $(PATH):$(CURDIR)/.cache/tools/bin
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

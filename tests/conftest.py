@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +14,25 @@ import pytest
 
 from tests.cluster import Cluster
 from tests.leaks import SETTLE_SECONDS, Snapshot, left_behind, temporary_folder
+
+
+TEMPORARY = pytest.StashKey[tuple[str, str | None]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A temporary folder of this run's own, so that what other processes leave in the shared one is not blamed on us."""
+    folder = tempfile.mkdtemp(prefix="nt-")
+    config.stash[TEMPORARY] = (folder, os.environ.get("TMPDIR"))
+    os.environ["TMPDIR"] = tempfile.tempdir = folder
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    folder, before = config.stash[TEMPORARY]
+    tempfile.tempdir = None
+    os.environ.pop("TMPDIR")
+    if before is not None:
+        os.environ["TMPDIR"] = before
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
