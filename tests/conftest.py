@@ -15,12 +15,11 @@ import pytest
 from tests.cluster import Cluster
 from tests.leaks import SETTLE_SECONDS, Snapshot, left_behind, temporary_folder
 
-
 TEMPORARY = pytest.StashKey[tuple[str, str | None]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A temporary folder of this run's own, so that what other processes leave in the shared one is not blamed on us."""
+    """A temporary folder of its own for each run: what other processes leave in the shared one is not ours."""
     folder = tempfile.mkdtemp(prefix="nt-")
     config.stash[TEMPORARY] = (folder, os.environ.get("TMPDIR"))
     os.environ["TMPDIR"] = tempfile.tempdir = folder
