@@ -129,35 +129,32 @@ class Dispatcher:
             CURRENT.reset(token)
 
     async def _work(self, line: _Line) -> None:
-        waiting = line.waiting
+        waiting, handler = line.waiting, line.handler
+        decode, call = VOCABULARY.decode, handler.call
         try:
             while waiting:
+                command = waiting.popleft()
+                CURRENT.set(command)
                 self._busy += 1
                 try:
-                    await self._run(line.handler, waiting.popleft())
+                    self._reply(command, await call(decode(handler.name, command.payload), Context(command)))
+                except asyncio.CancelledError as error:
+                    task = asyncio.current_task()
+                    if task is not None and task.cancelling():
+                        self._put_back(command)
+                        raise
+                    self._fail(handler, command, RuntimeError(f"what it waited for was cancelled: {error}"))
+                except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes the answer
+                    self._fail(handler, command, error)
                 finally:
                     self._busy -= 1
+                self._changed()
         finally:
             line.workers -= 1
 
-    async def _run(self, handler: Handler, command: Envelope) -> None:
-        CURRENT.set(command)
-        try:
-            message = VOCABULARY.decode(handler.name, command.payload)
-            self._reply(command, await handler.call(message, Context(command)))
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
-                self._put_back(command)
-                raise
-            self._fail(handler, command, RuntimeError(f"something it waited for was cancelled: {error}"))
-        except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes the answer
-            self._fail(handler, command, error)
-        self._changed()
-
     def _reply(self, command: Envelope, answer: Message) -> None:
-        entry = VOCABULARY.of(type(answer))
-        self._core.reply(command, entry.name, VOCABULARY.encode(answer), self._monotonic())
+        name, payload = VOCABULARY.encode_named(answer)
+        self._core.reply(command, name, payload, self._monotonic())
 
     def _fail(self, handler: Handler, command: Envelope, error: Exception) -> None:
         if isinstance(error, NervError):

@@ -129,6 +129,7 @@ class Peer:
         self.fenced: asyncio.Event = asyncio.Event()
         """Set when a younger incarnation took this name: the process should end."""
         self._clock: Clock = clock or SystemClock()
+        self._monotonic = self._clock.monotonic
         self._limits = limits
         self._core = PeerCore(
             name=name,
@@ -138,7 +139,7 @@ class Peer:
             software=software,
             window=window,
             limits=limits,
-            epoch=self._clock.wall() - self._clock.monotonic(),
+            epoch=self._clock.wall() - self._monotonic(),
         )
         self._table: HandlerTable = handlers or {}
         self._hold = hold
@@ -174,7 +175,7 @@ class Peer:
         self._dispatcher = Dispatcher(
             self._core,
             self._table,
-            monotonic=self._clock.monotonic,
+            monotonic=self._monotonic,
             changed=self._schedule_flush,
             hold=self._hold,
         )
@@ -226,7 +227,7 @@ class Peer:
 
     async def drain(self, timeout: float) -> bool:
         """Take no further commands and wait for the handlers that run; False if ``timeout`` ran out first."""
-        self._core.drain(self._clock.monotonic())
+        self._core.drain(self._monotonic())
         self._schedule_flush()
         try:
             async with asyncio.timeout(timeout):
@@ -245,7 +246,7 @@ class Peer:
         for subscription in list(self._subscriptions.values()):
             subscription.close()
         await self._dispatcher.close()
-        self._core.bye(self._clock.monotonic(), reason)
+        self._core.bye(self._monotonic(), reason)
         self._flush()
         if self._timer is not None:
             self._timer.cancel()
@@ -280,15 +281,8 @@ class Peer:
         Raises RemoteError (it refused or failed), Busy, Undeliverable, DeadlineExceeded (after ``timeout`` seconds)
         or Disconnected. Within a handler, correlation and trace of the command in hand go on.
         """
-        pending = self._begin(
-            target,
-            VOCABULARY.of(type(message)).name,
-            VOCABULARY.encode(message),
-            timeout,
-            correlation,
-            cause,
-            attempt,
-        )
+        name, payload = VOCABULARY.encode_named(message)
+        pending = self._begin(target, name, payload, timeout, correlation, cause, attempt)
         try:
             await pending.waiter
         except asyncio.CancelledError:
@@ -342,7 +336,7 @@ class Peer:
             target,
             type_name,
             payload,
-            now=self._clock.monotonic(),
+            now=self._monotonic(),
             timeout=timeout,
             correlation=conversation,
             causation=led_by,
@@ -404,7 +398,7 @@ class Peer:
     def _read_commands(self) -> None:
         if self._closed:
             return
-        now = self._clock.monotonic()
+        now = self._monotonic()
         receive = self._dealer.recv_multipart
         for _ in range(_READ_AT_ONCE):
             try:
@@ -445,7 +439,7 @@ class Peer:
                 waiter.set_result(None)
 
     def _read_monitor(self) -> None:
-        now = self._clock.monotonic()
+        now = self._monotonic()
         while not self._closed:
             try:
                 frames = self._monitor.recv_multipart(zmq.DONTWAIT)
@@ -521,7 +515,7 @@ class Peer:
     def _flush(self) -> None:
         dealer = self._dealer
         unsent = self._unsent
-        unsent.extend(self._core.outgoing(self._clock.monotonic()))
+        unsent.extend(self._core.outgoing(self._monotonic()))
         try:
             while unsent:
                 target, bundle = unsent[0]
@@ -551,7 +545,7 @@ class Peer:
     def _arm(self) -> None:
         due = self._core.next_due()
         now = self._loop.time()
-        wait = _SAFETY if due is None else max(0.0, min(_SAFETY, due - self._clock.monotonic()))
+        wait = _SAFETY if due is None else max(0.0, min(_SAFETY, due - self._monotonic()))
         if self._unsent or (self._attached and self._events):
             wait = min(wait, _BLOCKED_RETRY)
         if self._timer is not None:
@@ -565,8 +559,8 @@ class Peer:
         if self._closed:
             return
         self._timer = None
-        self._core.epoch = self._clock.wall() - self._clock.monotonic()
-        self._core.tick(self._clock.monotonic())
+        self._core.epoch = self._clock.wall() - self._monotonic()
+        self._core.tick(self._monotonic())
         self._read_commands()
         self._read_monitor()
         self._read_publisher()

@@ -118,6 +118,10 @@ class Vocabulary:
     def encode(self, message: Message) -> msgspec.Raw:
         return msgspec.Raw(self._encoder.encode(message))
 
+    def encode_named(self, message: Message) -> tuple[str, msgspec.Raw]:
+        """The name of its type, and its encoding."""
+        return self._by_struct[type(message)].name, msgspec.Raw(self._encoder.encode(message))
+
     def decode(self, name: str, payload: msgspec.Raw | bytes) -> Message:
         """The typed message; raises :class:`NervError` UNKNOWN_TYPE or BAD_PAYLOAD with the field's path."""
         decoder = self._decoders.get(name)
