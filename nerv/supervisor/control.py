@@ -22,6 +22,7 @@ from nerv.errors import ErrorCode, ErrorInfo, NervError
 from nerv.instance import Instance
 from nerv.messages import ActorState, ActorStatus
 from nerv.supervisor import watchdog
+from nerv.supervisor.bytecode import with_bytecode
 from nerv.supervisor.lock import (
     AlreadyRunning,
     InstanceLock,
@@ -59,7 +60,7 @@ def run_foreground(instance: Instance, config: Path | None = None, *, quiet: boo
     line = command_line(instance, config, quiet=quiet)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(line[0], line)
+    os.execve(line[0], line, with_bytecode(os.environ))
 
 
 def start_detached(
@@ -86,7 +87,7 @@ def start_detached(
                 stdin=subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
-                env={**os.environ, "NERV_PROGRESS_FD": str(write_end)},
+                env={**with_bytecode(os.environ), "NERV_PROGRESS_FD": str(write_end)},
                 pass_fds=(write_end,),
                 timeout=timeout,
                 check=True,

@@ -17,6 +17,7 @@ import psutil
 
 from nerv.instance import Instance
 from nerv.supervisor import watchdog
+from nerv.supervisor.bytecode import with_bytecode
 from nerv.supervisor.lock import Running, running_info
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -67,7 +68,7 @@ class Rig:
         with (self.home / "stderr").open("ab") as stderr:
             self._process = subprocess.Popen(
                 command,
-                env={**os.environ, "NERV_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
+                env={**with_bytecode(os.environ), "NERV_HOME": str(self.home), "PYTHONPATH": str(ROOT)},
                 stderr=stderr,
             )
 
