@@ -112,7 +112,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def protobuf(data: bytes, depth: int = 0) -> dict[str, Any] | None:
-    """Field numbers to lists of values, messages under the number with an ``m``. None: not protobuf."""
+    """Lists of texts as ``f1``, of messages as ``m1``, by field number. None: not protobuf."""
     out: dict[str, Any] = {}
     at = fields = 0
     while at < len(data):
@@ -132,18 +132,18 @@ def protobuf(data: bytes, depth: int = 0) -> dict[str, Any] | None:
         if at == 0 or at + size > len(data):
             return None
         if wire == 2:
-            _keep(out, str(number), data[at : at + size], depth)
+            _keep(out, number, data[at : at + size], depth)
         at += size
     return out or None if depth == 0 else out
 
 
-def _keep(out: dict[str, Any], key: str, value: bytes, depth: int) -> None:
+def _keep(out: dict[str, Any], number: int, value: bytes, depth: int) -> None:
     text = _utf8(value)
     nested = protobuf(value, depth + 1) if value and depth < MAX_DEPTH else None
     if text is not None:
-        _add(out, key, text)
+        _add(out, f"f{number}", text)
     if nested:
-        _add(out, key + "m", nested)
+        _add(out, f"m{number}", nested)
 
 
 def _add(out: dict[str, Any], key: str, value: Any) -> None:

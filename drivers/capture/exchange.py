@@ -409,7 +409,7 @@ def _preference(candidate: Candidate) -> tuple[int, ...]:
         else 1,  # an operation's place in its message is chance, in the document it is not
         _path_rank(rule),
         _where_rank(rule.where),
-        -rule.path.count("m"),
+        -rule.path.count(".m"),  # of protobuf bytes that are a text and a message, the message
         len(rule.path),
     )
 

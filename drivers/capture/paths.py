@@ -68,8 +68,9 @@ class _Place:
 
     def key(self, key: str) -> _Place:
         name = "*" if looks_like_id(key) else key
-        step = f".{name}" if name == "*" or _PLAIN_KEY.match(name) else f"[{name!r}]"
-        return self._step(step, step, step, step)
+        exact = f".{key}" if _PLAIN_KEY.match(key) else f"[{key!r}]"
+        step = ".*" if name == "*" else exact
+        return self._step(step, step, step, exact)
 
     def index(self, at: int, size: int) -> _Place:
         last = "[-1]" if at == size - 1 else None

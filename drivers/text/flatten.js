@@ -286,7 +286,8 @@
     return `<${n.tag}>${inner}</${n.tag}>`;
   };
 
-  // What is built: the root's own content, or the root itself where it is a tag that matters.
-  const tree = KEEP.has(root.tagName) || root.tagName === "PRE" ? build(root, root.parentElement || root) : unwrap(inside(root));
+  // The root's own content, or the root itself where it is a block of the text (and not an item of a list of messages).
+  const whole = /^(P|H[1-6]|UL|OL|TABLE|PRE|BLOCKQUOTE|CODE)$/.test(root.tagName);
+  const tree = whole ? build(root, root.parentElement || root) : unwrap(inside(root));
   return {html: tree.map(html).join(""), text: plain(tree)};
 }

@@ -51,7 +51,8 @@ CASES = {
     ),
     "rule": ("<p>a</p><hr><p>b</p>", "a\n\n---\n\nb\n"),
     "maths": (
-        '<p>Let <math-inline tex="a_1 &lt; b*c*d"></math-inline> be.</p><math-block tex="\\int_0^1\n x\\,dx"></math-block>',
+        '<p>Let <math-inline tex="a_1 &lt; b*c*d"></math-inline> be.</p>'
+        '<math-block tex="\\int_0^1\n x\\,dx"></math-block>',
         "Let $a_1 < b*c*d$ be.\n\n$$\n\\int_0^1\n x\\,dx\n$$\n",
     ),
     "icons and buttons": ("<p>a<svg><title>Copy</title></svg></p><button>Copy</button>", "a\n"),
