@@ -61,7 +61,7 @@ class TaskSubmit(Message, frozen=True, kw_only=True):
 
 @VOCABULARY.reply("task.view")
 class TaskView(Message, frozen=True, kw_only=True):
-    """One task as it is now."""
+    """One task as it is now. Only `task.get` answers with the whole prompt; others cut it to 200 characters."""
 
     task: Task
 

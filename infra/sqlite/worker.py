@@ -52,8 +52,9 @@ class _Outcome(NamedTuple):
 class Worker:
     """Runs operations on its own thread, in order. At most ``capacity`` wait; more are refused with Busy.
 
-    ``grouped``: operations share one transaction, each in a savepoint of its own; their results go out only after
-    its COMMIT. While one group is being synced to the disk the next one gathers: groups grow with the load, and a
+    ``grouped``: operations share one transaction, and their results go out only after its COMMIT; one that fails
+    undoes itself alone. An operation may be run twice, the first time undone: it may touch nothing but the
+    database. While one group is being synced to the disk the next one gathers: groups grow with the load, and a
     single operation waits for nobody.
     """
 
@@ -149,37 +150,55 @@ class Worker:
         return [self._perform(job)]
 
     def _run_group(self) -> list[_Outcome]:
-        outcomes: list[_Outcome] = []
-        execute = self._connection.execute
-        try:
-            execute("BEGIN IMMEDIATE")
-            until = time.monotonic() + MAX_GROUP_SECONDS
-            while self._jobs and len(outcomes) < MAX_GROUP:
-                job = self._jobs.popleft()
-                execute("SAVEPOINT operation")
-                outcome = self._perform(job)
-                outcomes.append(outcome)
-                if outcome.error is not None:
-                    # A full disk or an I/O error may have ended the whole transaction by itself.
-                    if not self._connection.in_transaction:
-                        raise outcome.error
-                    execute("ROLLBACK TO operation")
-                execute("RELEASE operation")
-                if time.monotonic() >= until:
-                    break
-            before = time.perf_counter()
-            execute("COMMIT")
-            self._commit_seconds += time.perf_counter() - before
-        except Exception as error:  # noqa: BLE001 - goes to everybody in the group: nothing of it was stored
-            told = translate(error, self._path) if isinstance(error, apsw.Error) else error
-            if self._connection.in_transaction:
-                execute("ROLLBACK")
-            if not outcomes:
-                outcomes = [_Outcome(self._jobs.popleft().future, None, None)]
-            outcomes = [_Outcome(outcome.future, None, told) for outcome in outcomes]
+        """One transaction. Savepoints cost two statements for each operation, so that they are used only where an
+        operation failed after it had written something: then the group is done once more, with them."""
+        jobs: list[_Job] = []
+        outcomes = self._try_group(jobs, careful=False)
+        if outcomes is None:
+            outcomes = self._try_group(jobs, careful=True) or []
         self._operations += len(outcomes)
         self._groups += 1
         self._largest = max(self._largest, len(outcomes))
+        return outcomes
+
+    def _try_group(self, jobs: list[_Job], *, careful: bool) -> list[_Outcome] | None:
+        """Take jobs from the line (not ``careful``), or do those in ``jobs`` again. None: do them again."""
+        outcomes: list[_Outcome] = []
+        connection, execute = self._connection, self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            until = time.monotonic() + MAX_GROUP_SECONDS
+            while self._jobs if not careful else len(outcomes) < len(jobs):
+                if not careful:
+                    jobs.append(self._jobs.popleft())
+                else:
+                    execute("SAVEPOINT operation")
+                before = connection.total_changes()
+                outcome = self._perform(jobs[len(outcomes)])
+                outcomes.append(outcome)
+                if outcome.error is not None:
+                    # A full disk or an I/O error may have ended the whole transaction by itself.
+                    if not connection.in_transaction:
+                        raise outcome.error
+                    if careful:
+                        execute("ROLLBACK TO operation")
+                    elif connection.total_changes() != before:
+                        execute("ROLLBACK")
+                        return None
+                if careful:
+                    execute("RELEASE operation")
+                elif len(jobs) >= MAX_GROUP or time.monotonic() >= until:
+                    break
+            began = time.perf_counter()
+            execute("COMMIT")
+            self._commit_seconds += time.perf_counter() - began
+        except Exception as error:  # noqa: BLE001 - goes to everybody in the group: nothing of it was stored
+            told = translate(error, self._path) if isinstance(error, apsw.Error) else error
+            if connection.in_transaction:
+                execute("ROLLBACK")
+            if not jobs:
+                jobs.append(self._jobs.popleft())
+            return [_Outcome(job.future, None, told) for job in jobs]
         return outcomes
 
     def _perform(self, job: _Job) -> _Outcome:

@@ -40,8 +40,9 @@ class TaskStore(Protocol):
     """Every method returns after its transaction is committed and synced, with its history in it.
 
     A refusal is raised as :class:`nerv.errors.NervError` (``stale_lease``, ``conflict``, ``not_found``); what it
-    leaves in the audit is committed too. Ids may be unique prefixes of at least 6 characters in :meth:`get`,
-    :meth:`history`, :meth:`cancel` and :meth:`retry`.
+    leaves in the audit is committed too. Tasks that commands return have their prompt cut to its excerpt and no
+    payload; :meth:`get` and :meth:`lease` give the whole. Ids may be unique prefixes of at least 6 characters in
+    :meth:`get`, :meth:`history`, :meth:`cancel` and :meth:`retry`.
     """
 
     async def submit(self, task: Task, *, envelope: str | None = None) -> Changed[tuple[Task, bool]]:

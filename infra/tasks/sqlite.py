@@ -51,10 +51,10 @@ class SqliteTaskStore:
 
     async def submit(self, task: Task, *, envelope: str | None = None) -> Changed[tuple[Task, bool]]:
         def operation(work: TaskTransaction) -> tuple[Task, bool]:
-            known = _known(work.connection, task, envelope)
-            if known is not None:
-                return known, True
-            return work.insert(task, envelope=envelope).task, False
+            row = work.insert(task, envelope=envelope)
+            if row is not None:
+                return row.task, False
+            return _known(work.connection, task, envelope), True
 
         return await self._write(operation, now=task.created_at)
 
@@ -147,12 +147,11 @@ class SqliteTaskStore:
         def operation(work: TaskTransaction) -> Task | NervError:
             row = work.find(command.id)
             if row.settled_token == command.token and row.task.state is command.state:
-                return with_contents(work.connection, row)
+                return row.task
             step = transitions.settle(row.task, command, now=now)
             if isinstance(step, Refusal):
                 return work.audit(row, step)
-            after = work.apply(row, step, settled_token=command.token)
-            return with_contents(work.connection, row._replace(task=after))
+            return work.apply(row, step, settled_token=command.token)
 
         return await self._write(operation, now=now)
 
@@ -202,7 +201,7 @@ class SqliteTaskStore:
             step = rule(row)
             if isinstance(step, Refusal):
                 return work.audit(row, step)
-            return with_contents(work.connection, row._replace(task=work.apply(row, step)))
+            return work.apply(row, step)
 
         return await self._write(operation, now=now)
 
@@ -228,20 +227,20 @@ def _apply(work: TaskTransaction, row: Row, step: Step | Refusal) -> None:
     work.apply(row, step)
 
 
-def _known(connection: apsw.Connection, task: Task, envelope: str | None) -> Task | None:
+def _known(connection: apsw.Connection, task: Task, envelope: str | None) -> Task:
     """The task that this envelope, or this idempotency key, has made before."""
-    if envelope is not None:
-        values = connection.execute(f"SELECT {COLUMNS} FROM tasks WHERE envelope = ?", (envelope,)).fetchone()
-        if values is not None:
-            return row_from(values).task
-    if task.idempotency_key is None:
-        return None
+    values = connection.execute(f"SELECT {COLUMNS} FROM tasks WHERE envelope = ?", (envelope,)).fetchone()
+    if values is not None:
+        return row_from(values).task
     values = connection.execute(
         f"SELECT {COLUMNS} FROM tasks WHERE idempotency_key = ?", (task.idempotency_key,)
     ).fetchone()
     if values is None:
-        return None
-    found = with_contents(connection, row_from(values))
+        raise NervError(
+            ErrorInfo(code=ErrorCode.CONFLICT, reason=f"there is a task {task.id} already", field="id")
+        )
+    row = row_from(values)
+    found = with_contents(connection, row)
     if (found.provider, found.prompt) != (task.provider, task.prompt):
         raise NervError(
             ErrorInfo(
@@ -251,33 +250,38 @@ def _known(connection: apsw.Connection, task: Task, envelope: str | None) -> Tas
                 fix="use a key of its own for each piece of work",
             )
         )
-    return found
+    return row.task
 
 
 def _lanes(connection: apsw.Connection) -> list[tuple[str, str]]:
-    """Every (provider, account) with a ready task, by skipping through the index: two seeks for each.
-
-    A comparison of the pair as a row value would use the index for its first column only (and read all of it).
-    """
-    lanes: list[tuple[str, str]] = []
-    provider, account = "", ""
-    while len(lanes) < MAX_LANES:
-        found: tuple[Any, ...] | None = connection.execute(NEXT_ACCOUNT, (provider, account)).fetchone()
-        found = found or connection.execute(NEXT_PROVIDER, (provider,)).fetchone()
-        if found is None:
-            break
-        provider, account = found
-        lanes.append((provider, account))
+    """Every (provider, account) with a ready task."""
+    lanes: list[Any] = connection.execute(LANES, (MAX_LANES,)).fetchall()
     return lanes
 
 
-NEXT_ACCOUNT = """
-SELECT provider, account FROM tasks WHERE place = 1 AND provider = ? AND account > ?
-ORDER BY provider, account LIMIT 1
+LANES = """
+WITH RECURSIVE head (seq) AS (
+    SELECT (SELECT seq FROM tasks WHERE place = 1 ORDER BY provider, account LIMIT 1)
+    UNION ALL
+    SELECT coalesce(
+        (
+            SELECT next.seq FROM tasks AS next
+            WHERE next.place = 1 AND next.provider = here.provider AND next.account > here.account
+            ORDER BY next.provider, next.account LIMIT 1
+        ),
+        (
+            SELECT next.seq FROM tasks AS next
+            WHERE next.place = 1 AND next.provider > here.provider
+            ORDER BY next.provider, next.account LIMIT 1
+        )
+    )
+    FROM head JOIN tasks AS here ON here.seq = head.seq
+)
+SELECT here.provider, here.account FROM head JOIN tasks AS here ON here.seq = head.seq LIMIT ?
 """
-NEXT_PROVIDER = """
-SELECT provider, account FROM tasks WHERE place = 1 AND provider > ? ORDER BY provider, account LIMIT 1
-"""
+"""Skips through the index, two seeks for each lane. A comparison of the pair as a row value would use the index
+for its first column only, and read all of it."""
+
 READY_OF_LANE = f"""
 SELECT {COLUMNS} FROM tasks WHERE place = 1 AND provider = ? AND account = ?
 ORDER BY priority DESC, seq LIMIT ?

@@ -6,6 +6,7 @@ from collections import deque
 from typing import Any
 
 import apsw
+from msgspec.structs import replace
 
 from infra.tasks.ids import PREFIX_CHARS
 from infra.tasks.places import Place, place_of
@@ -50,27 +51,37 @@ class TaskTransaction:
 
     # -- changing -----------------------------------------------------------------------------------------
 
-    def insert(self, task: Task, *, envelope: str | None) -> Row:
-        """Add a new task with the first row of its history; one whose dependencies are gone is DEAD at once."""
+    def insert(self, task: Task, *, envelope: str | None) -> Row | None:
+        """Add a new task with the first row of its history; one whose dependencies are gone is DEAD at once.
+
+        None: its id, envelope or idempotency key is there already, and nothing was done.
+        """
         unmet, gone = self._dependencies(task, must_exist=True)
         place = place_of(task, unmet=unmet, now=self.now)
         if place is Place.READY and task.concurrency_key is not None:
             place = Place.KEYED
-        excerpt = task.prompt[:EXCERPT_CHARS]
+        shown = task
+        if len(task.prompt) > EXCERPT_CHARS or task.payload:
+            shown = replace(task, prompt=task.prompt[:EXCERPT_CHARS], payload={})
         execute = self.connection.execute
-        execute(INSERT, values_to_insert(task, place=place, unmet=unmet, excerpt=excerpt, envelope=envelope))
+        execute(
+            INSERT,
+            values_to_insert(task, place=place, unmet=unmet, excerpt=shown.prompt, envelope=envelope),
+        )
+        if self.connection.changes() == 0:
+            return None
         seq = self.connection.last_insert_rowid()
         execute("INSERT INTO task_contents VALUES (?, ?, ?)", (seq, task.prompt, payload_out(task.payload)))
         for needed in task.depends_on:
             execute("INSERT INTO task_dependencies VALUES (?, ?)", (needed, seq))
         execute(INSERT_EVENT, event_values(seq, transitions.created(task)))
-        row = self.by_seq(seq)
-        self.changed[row.task.id] = row.task
+        row = Row(seq, place, unmet, None, shown)
+        self.changed[shown.id] = shown
         if gone is not None:
-            self.apply(row, self._abandoned(row.task, gone))
-        elif place is Place.KEYED:
+            return row._replace(task=self.apply(row, self._abandoned(shown, gone)))
+        if place is Place.KEYED:
             self._pass_on_key(task.concurrency_key)
-        return self.by_seq(seq)
+        return row
 
     def apply(self, row: Row, step: Step, *, settled_token: str | None = None) -> Task:
         """Write a step and all that follows: waiting dependents, and the next task of the concurrency key."""
