@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+import nerv.bus.messages  # noqa: F401  - the broker's own commands belong to every vocabulary
 from nerv.bus.vocabulary import VOCABULARY, Message, Role
 
 SUPERVISOR = "supervisor"

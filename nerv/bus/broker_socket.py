@@ -16,6 +16,7 @@ import zmq
 from nerv.bus import sockets
 from nerv.bus.broker_core import BUS, BrokerCore, BrokerCounts
 from nerv.bus.clock import Clock, SystemClock
+from nerv.bus.control import answer_requests, headers
 from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, IdSource, Incarnation, Kind, new_incarnation
 from nerv.bus.events import PROBE, Numbering
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
@@ -23,6 +24,7 @@ from nerv.bus.peer_socket import Endpoints
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.messages import PeerChanged
 
+TAP = "tap."
 _READ_AT_ONCE = 256
 _TICK = 0.1
 _BACKLOG_RETRY = 0.005
@@ -68,6 +70,7 @@ class Broker:
         self._backlog_timer: asyncio.TimerHandle | None = None
         self._flush_scheduled = False
         self._open = False
+        self._taps: set[bytes] = set()
 
     def open(self) -> None:
         """Bind the three sockets. The caller holds the address lock (`sockets.AddressLock`) before this."""
@@ -129,6 +132,7 @@ class Broker:
 
     def _flush(self) -> None:
         now = self._clock.monotonic()
+        answer_requests(self.core, now)
         for message in self.core.outgoing():
             self._send(message, now)
         for change in self.core.take_changes():
@@ -136,6 +140,10 @@ class Broker:
                 name=change.name, incarnation=change.incarnation, up=change.up, reason=change.reason
             )
             self.publish(f"peer.{change.name}", changed)
+        if self.core.tapping:
+            for _, _, bundle in self.core.take_tapped():
+                for header in headers(bundle):
+                    self.publish(f"{TAP}{header.type}", header)
         if self._backlog_timer is None and any(True for _ in self.core.backlogs()):
             self._backlog_timer = self._loop.call_later(_BACKLOG_RETRY, self._retry_backlogs)
 
@@ -211,6 +219,7 @@ class Broker:
                 frame = self._out.recv(zmq.DONTWAIT)
             except zmq.Again:
                 return
+            self._watch_tap(frame)
             if frame[:1] == b"\x01" and frame[1:].startswith(PROBE.encode()):
                 probe = Envelope(
                     id=EnvelopeId("e" + self._ids.next()),
@@ -220,6 +229,16 @@ class Broker:
                     target=BROKER,
                 )
                 self._publish_frames((frame[1:], bytes(16), _encode(probe)))
+
+    def _watch_tap(self, frame: bytes) -> None:
+        """Tap while there is a subscription to it; one to everything (an empty prefix) is not meant for it."""
+        topic = frame[1:]
+        if topic and (topic.startswith(TAP.encode()) or TAP.encode().startswith(topic)):
+            if frame[:1] == b"\x01":
+                self._taps.add(topic)
+            else:
+                self._taps.discard(topic)
+            self.core.tapping = bool(self._taps)
 
     # -- time -------------------------------------------------------------------------------------------------
 
