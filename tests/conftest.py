@@ -11,9 +11,14 @@ from pathlib import Path
 
 import psutil
 import pytest
+from hypothesis import settings
 
 from tests.cluster import Cluster
 from tests.leaks import SETTLE_SECONDS, Snapshot, left_behind, temporary_folder
+
+settings.register_profile("default", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 TEMPORARY = pytest.StashKey[tuple[str, str | None]]()
 
