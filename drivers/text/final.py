@@ -32,18 +32,28 @@ class FinalText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplyDom:
-    """A reply as the page draws it: cleaned ``html``, its ``text`` by lines, and the browser's ``inner_text``."""
+    """A reply as the page draws it: cleaned ``html``, its ``text`` by lines, and the browser's ``inner_text``.
+    ``verbatim``: the page shows nothing but this text with its blanks, so it is no HTML to convert."""
 
     html: str
     text: str
     inner_text: str
+    verbatim: bool = False
+
+    def markdown(self) -> str:
+        """The Markdown rebuilt from what is drawn, ending in one newline; "" when nothing is."""
+        made = "" if self.verbatim else html_to_markdown(self.html)
+        shown = (self.text if self.text.strip() else self.inner_text).strip()
+        return made or (shown + "\n" if shown else "")
 
 
 async def reply_dom(reply_element: ElementHandle) -> ReplyDom:
     """Read a reply's DOM through open shadow roots and slots. Raises playwright's Error when it is gone."""
     flat = await reply_element.evaluate(_FLATTEN)
     inner = await reply_element.evaluate("el => el.innerText ?? el.textContent ?? ''")
-    return ReplyDom(html=str(flat["html"]), text=str(flat["text"]), inner_text=str(inner))
+    return ReplyDom(
+        html=str(flat["html"]), text=str(flat["text"]), inner_text=str(inner), verbatim=bool(flat["verbatim"])
+    )
 
 
 async def reply_words(reply_element: ElementHandle) -> str:
@@ -99,5 +109,6 @@ async def final_text(
                     exact=verdict.exact,
                     why=f"copied by the page: {verdict.why}",
                 )
-        text = html_to_markdown(dom.html) or (shown.strip() + "\n" if shown.strip() else "")
-        return FinalText(text=text, source=ReplySource.DOM, exact=False, why=f"{why}; rebuilt from the page")
+        return FinalText(
+            text=dom.markdown(), source=ReplySource.DOM, exact=False, why=f"{why}; rebuilt from the page"
+        )

@@ -1,5 +1,6 @@
 // The reply's DOM as plain HTML: shadow roots and slots opened, controls and duplicates dropped, what is only
-// style turned into tags. Gives {html, text}; text is what a reader sees, blocks on lines of their own.
+// style turned into tags. Gives {html, text, verbatim}; text is what a reader sees, blocks on lines of their own;
+// verbatim: there is nothing but that text, its blanks kept.
 (root) => {
   const DROP = new Set(["SCRIPT", "STYLE", "NOSCRIPT", "TEMPLATE", "IFRAME", "CANVAS", "VIDEO", "AUDIO", "OBJECT",
     "TEXTAREA", "SELECT", "OPTION", "PROGRESS", "METER", "DIALOG", "LINK", "META"]);
@@ -161,7 +162,11 @@
   const blockish = (css) => /^(block|flex|grid|list-item|table|flow-root|table-row|table-cell)/.test(css.display);
   const inside = (el) => kids(el).flatMap((kid) => build(kid, el));
   const build = (node, parent) => {
-    if (node.nodeType === 3) return [{t: "text", text: node.data, pre: parent.nodeType === 1 && /^(pre|break-spaces)/.test(style(parent).whiteSpace)}];
+    if (node.nodeType === 3) {
+      const pre = parent.nodeType === 1 && /^(pre|break-spaces)/.test(style(parent).whiteSpace);
+      const between = pre && !node.data.trim() && [...parent.children].some((el) => blockish(style(el)));
+      return [{t: "text", text: node.data, pre: pre && !between}];
+    }
     if (node.nodeType !== 1) return [];
     const tag = node.tagName.toUpperCase();
     const formula = math(node);
@@ -289,5 +294,7 @@
   // The root's own content, or the root itself where it is a block of the text (and not an item of a list of messages).
   const whole = /^(P|H[1-6]|UL|OL|TABLE|PRE|BLOCKQUOTE|CODE)$/.test(root.tagName);
   const tree = whole ? build(root, root.parentElement || root) : unwrap(inside(root));
-  return {html: tree.map(html).join(""), text: plain(tree)};
+  // A page that shows Markdown as it came: text and line breaks only, blanks kept.
+  const bare = (n) => n.t === "text" ? n.pre || !n.text.trim() : n.t === "el" && /^(br|div|span|p)$/.test(n.tag) && n.kids.every(bare);
+  return {html: tree.map(html).join(""), text: plain(tree), verbatim: tree.length > 0 && tree.every(bare)};
 }

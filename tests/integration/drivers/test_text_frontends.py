@@ -1,0 +1,71 @@
+"""Front ends that others wrote: after an exchange the wire is proved to be the reply, byte for byte, and the rule
+it was found by streams the next one."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from playwright.async_api import ElementHandle, Page
+
+from drivers.capture import StreamRule, WireCapture, WireDelta
+from drivers.playground import Pace
+from drivers.text import final_text
+from kernel.tasks import ReplySource
+from tests.chat_uis.frontends import frontend
+from tests.integration.drivers.chromium import chromium
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+
+# Input, reply, and whether the front end's own server takes away the last line end before it sends.
+PAGES = {
+    "gradio": ("textarea", "[data-testid=bot]", True),
+    "chainlit": ("#chat-input", ".ai-message .message-content", False),
+    "deepchat": ("#text-input", ".ai-message-text", False),
+    "deepchat_ws": ("#text-input", ".ai-message-text", False),
+}
+KINDS = ["plain", "long", "code", "unicode", "math", "short"]
+
+
+@pytest.mark.parametrize("name", PAGES)
+async def test_every_kind_of_reply_is_read_from_the_wire(name: str) -> None:
+    entry, area, trimmed = PAGES[name]
+    async with frontend(name, pace=Pace(chunks=30, seconds=0.8)) as ui, chromium() as browser:
+        page = await browser.new_page()
+        wire = await WireCapture.attach(page)
+        await page.goto(ui.url)
+        rule: StreamRule | None = None
+        for count, kind in enumerate(KINDS, 1):
+            prompt = f"{kind} question number {count}"
+            deltas: list[WireDelta] = []
+            wire.begin(prompt, rule, deltas.append)
+            box = page.locator(entry).first
+            await box.click(timeout=20_000)
+            await page.keyboard.insert_text(prompt)
+            await page.keyboard.press("Enter")
+            expected = ui.expected(prompt)
+            element = await drawn(page, area, count, expected)
+            found = await final_text(page, element, wire, prompt=prompt, timeout_s=20)
+            assert found.source is ReplySource.WIRE, (kind, found.why)
+            assert found.text == (expected.rstrip("\n") if trimmed else expected), kind
+            assert found.wire is not None
+            if rule is not None and kind != "short":
+                assert wire.live_text() == found.text
+                assert len(deltas) > 3
+            if rule is None:
+                rule = found.wire.rule
+        assert list(wire.errors) == []
+        await wire.detach()
+
+
+async def drawn(page: Page, area: str, count: int, expected: str) -> ElementHandle:
+    """The reply's element, when it shows the last line and has stopped to change."""
+    last, before = expected.split()[-1], ""
+    async with asyncio.timeout(40):
+        while True:
+            elements = await page.query_selector_all(area)
+            text = await elements[-1].inner_text() if len(elements) >= count else ""
+            if last in text and text == before:
+                return elements[-1]
+            before = text
+            await asyncio.sleep(0.3)
