@@ -51,6 +51,9 @@ function clipped(el, style) {
   return style.clip === "rect(0px, 0px, 0px, 0px)" || /^inset\((50|100)%/.test(style.clipPath);
 }
 
+// Icon fonts draw words ("send", "smart_toy") as pictures: nobody reads them.
+const iconFont = (style) => /material|icon|symbols|awesome|glyph/i.test(style.fontFamily.split(",", 1)[0]);
+
 // Calls visit(textNode, parentElement) for each drawn, non-blank text node, in order.
 function eachText(top, visit, skip) {
   const go = (node, drawn) => {
@@ -61,7 +64,7 @@ function eachText(top, visit, skip) {
     if (node.nodeType === 1) {
       if (UNDRAWN.has(node.localName) || (skip && skip(node))) return;
       const style = getComputedStyle(node);
-      if (style.display === "none" || clipped(node, style)) return;
+      if (style.display === "none" || clipped(node, style) || iconFont(style)) return;
       drawn = style.visibility === "visible";
     }
     for (const child of childrenOf(node)) go(child, drawn);
@@ -112,7 +115,7 @@ function textOf(top, skip) {
     if (node.localName === "br") { out += "\n"; return; }
     if (UNDRAWN.has(node.localName) || (skip && skip(node))) return;
     const style = getComputedStyle(node);
-    if (style.display === "none" || clipped(node, style)) return;
+    if (style.display === "none" || clipped(node, style) || (iconFont(style) && node !== top)) return;
     if (isButton(node) && node !== top && node.textContent.length < 40 && !node.closest("p,li,td,th")) return;
     const block = BLOCKS.test(style.display);
     if (block) line();

@@ -144,7 +144,9 @@ function findUsers(it, fresh) {
     tried.add(el);
     if (el.localName !== "body" && holdsPrompt(it, textOf(el))) users.push(el);
   }
-  return users;
+  // The title of a conversation in a list is often its prompt; a turn is never a link.
+  const turns = users.filter((u) => !closestFlat(u, "a[href],nav,[role=navigation],title,button"));
+  return turns.length || it.history ? turns : users;
 }
 
 function findReply(it, fresh) {

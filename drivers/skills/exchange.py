@@ -73,7 +73,10 @@ class Exchange:
         self.changed_at = 0.0
         self.busy_signatures: set[str] = set()
         self.busy_controls_at: float | None = None
+        self.input_was_there = False
         self.input_was_away = False
+        self.was_busy = False
+        """A control was seen that the recipe knows to be there only while a reply is made."""
         self.controls_at_text = 0
         self.learned_rule = False
         """The recipe says where the reply is on the wire: proved by an earlier exchange."""
@@ -170,7 +173,11 @@ class Exchange:
         if self._changed_controls(report):
             self.busy_controls_at = now
             self.busy_signatures.update(report.added)
-        if not report.input.present or report.input.disabled:
+        if set(self._completion.busy) & set(report.added):
+            self.was_busy = True
+        if report.input.present and not report.input.disabled:
+            self.input_was_there = True
+        elif self.input_was_there:  # a page that is still loading has not taken its input away
             self.input_was_away = True
 
     def _changed_controls(self, report: Report) -> bool:
@@ -228,7 +235,7 @@ class Exchange:
             quiet=now - max(self.changed_at, began),
             text=bool(self.text.strip()),
             busy=busy,
-            controls_back=self.busy_controls_at is not None and not changed,
+            controls_back=(self.busy_controls_at is not None and not changed) or (self.was_busy and not busy),
             input_disabled=report is not None and report.input.present and report.input.disabled,
             input_back=self.input_was_away and not away,
             actions=self.actions_came
