@@ -216,6 +216,7 @@ class Child:
         try:
             launch = await self._around.prepare(self.spec, self.incarnation)
             if not self.wanted or not self._around.may_start(self):
+                launch.discard()
                 return  # things changed while we prepared
             self.starts += 1
             self._process = Process(launch, self.wake)

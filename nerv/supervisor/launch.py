@@ -50,7 +50,8 @@ def prepare(
         "NERV_SETTINGS": bytes(spec.settings).decode(),
         "TMPDIR": str(scratch),
     }
-    return Launch(argv=command(spec, run), environment=environment, output=output)
+    descriptor = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return Launch(argv=command(spec, run), environment=environment, output=descriptor)
 
 
 def sweep_scratch(instance: Instance, actor: str) -> None:

@@ -131,7 +131,7 @@ async def _run(
             supervisor.request_reload()
 
     loop.add_signal_handler(signal.SIGTERM, supervisor.request_stop, "SIGTERM")
-    loop.add_signal_handler(signal.SIGINT, supervisor.request_stop, "interrupted")
+    loop.add_signal_handler(signal.SIGINT, supervisor.interrupt)
     loop.add_signal_handler(signal.SIGHUP, hang_up)
     return await supervisor.run()
 

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 
 import msgspec
 
@@ -22,8 +21,12 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
     argv: tuple[str, ...]
     environment: dict[str, str]
-    output: Path
-    """Where stdout and stderr go. A file, never a pipe: nobody's slow reading can stop the actor."""
+    output: int
+    """Descriptor for stdout and stderr. Of a file, never a pipe: nobody's slow reading can stop the actor."""
+
+    def discard(self) -> None:
+        """It will not be used."""
+        os.close(self.output)
 
 
 class Process:
@@ -33,8 +36,8 @@ class Process:
     """
 
     def __init__(self, launch: Launch, on_news: Callable[[], None]) -> None:
-        """Start it. Must run in the main thread: PDEATHSIG is tied to the thread that makes the child
-        (bubblewrap 692). Raises OSError."""
+        """Start it; uses up ``launch``. Must run in the main thread: PDEATHSIG is tied to the thread that makes
+        the child (bubblewrap 692). Raises OSError."""
         self.ready = False
         self.stopping = False
         self.returncode: int | None = None
@@ -44,20 +47,19 @@ class Process:
         self._status, status_write = os.pipe()
         parent_read, self._parent = os.pipe()
         try:
-            with launch.output.open("ab") as output:
-                self._popen = subprocess.Popen(
-                    launch.argv,
-                    env={
-                        **launch.environment,
-                        "NERV_STATUS_FD": str(status_write),
-                        "NERV_PARENT_FD": str(parent_read),
-                    },
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=output,
-                    pass_fds=(status_write, parent_read),
-                    start_new_session=True,
-                )
+            self._popen = subprocess.Popen(
+                launch.argv,
+                env={
+                    **launch.environment,
+                    "NERV_STATUS_FD": str(status_write),
+                    "NERV_PARENT_FD": str(parent_read),
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=launch.output,
+                stderr=launch.output,
+                pass_fds=(status_write, parent_read),
+                start_new_session=True,
+            )
         except BaseException:
             os.close(self._status)
             os.close(self._parent)
@@ -65,6 +67,7 @@ class Process:
         finally:
             os.close(status_write)
             os.close(parent_read)
+            launch.discard()
         self.pid = self._popen.pid
         os.set_blocking(self._status, False)
         self._loop.add_reader(self._status, self._read_status)

@@ -137,12 +137,18 @@ class Supervisor:
         return 1 if self._failed else 0
 
     def request_stop(self, reason: str) -> None:
-        """Stop in order; asked again: stop fast."""
+        """Stop in order; asked again: nothing. (A service manager sends SIGTERM to us and to the watchdog, which
+        passes it on.)"""
+        if not self._stop.is_set():
+            self._reason = reason
+            self._stop.set()
+
+    def interrupt(self) -> None:
+        """A person pressed Ctrl-C: stop in order; the second time, fast."""
         if self._stop.is_set():
-            self._journal.write("warning", "stopping fast", detail=reason)
+            self._journal.write("warning", "stopping fast", detail="interrupted again")
             self._tree.stop_fast()
-        self._reason = self._reason or reason
-        self._stop.set()
+        self.request_stop("interrupted")
 
     def request_reload(self) -> None:
         """Reload in the background, as SIGHUP wants it; errors go to the log."""
@@ -157,7 +163,7 @@ class Supervisor:
     @handles(SupervisorStop)
     def on_stop(self, message: SupervisorStop, context: Context) -> Ok:
         asyncio.get_running_loop().call_later(
-            STOP_ANSWER_SECONDS, self._stop_once, f"asked by {context.source}"
+            STOP_ANSWER_SECONDS, self.request_stop, f"asked by {context.source}"
         )
         return Ok()
 
@@ -245,7 +251,7 @@ class Supervisor:
             self._journal.write(
                 "error", "a defect in the supervisor", detail="".join(traceback.format_exception(error))
             )
-            self._stop_once(f"a defect: {error!r}")
+            self.request_stop(f"a defect: {error!r}")
 
     async def _until_broken(self) -> None:
         while self._tree.broken is None:
@@ -370,10 +376,6 @@ class Supervisor:
             for pid in sample.zombies - own:
                 with contextlib.suppress(ChildProcessError):
                     os.waitpid(pid, os.WNOHANG)
-
-    def _stop_once(self, reason: str) -> None:
-        if not self._stop.is_set():
-            self.request_stop(reason)
 
     def _publish_line(self, at: float, level: str, actor: str, event: str, detail: str) -> None:
         line = LogLine(actor=SUPERVISOR, at=at, level=level, event=f"{actor}: {event}", detail=detail)
