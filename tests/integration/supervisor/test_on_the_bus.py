@@ -134,6 +134,16 @@ async def test_an_actor_whose_loop_hangs_is_restarted_and_nobody_else(make_rig: 
         assert (await actor(peer, "two")).pid == other.pid
 
 
+async def test_before_a_hung_actor_is_killed_it_says_where_it_hangs(make_rig: Callable[..., Rig]) -> None:
+    stuck = '[actor.stuck]\ngroup = "work"\nrun = "tests.integration.supervisor.stuck:Stuck"\n'
+    rig = make_rig(TREE + stuck)
+    async with observed(rig) as peer:
+        await until(peer, "it was restarted", lambda tree: any(one.restarts for one in tree.actors))
+        hung = await actor(peer, "stuck")
+        assert "hung: no tick" in str(hung.last_exit)
+        assert "never_come_back" in (rig.instance.logs / "stuck.out").read_text()
+
+
 async def test_a_hanging_broker_is_restarted_and_its_peers_are_not_blamed(
     make_rig: Callable[..., Rig],
 ) -> None:
