@@ -21,6 +21,7 @@ nerv.begin = (options) => {
     history: Boolean(options.history),
     inputLocators: options.input,
     replyLocators: options.reply || [],
+    stopLocators: options.stop || [],
     inputs: new Set(hit ? [hit.el] : []),
     baseline,
     users: [],
@@ -258,7 +259,7 @@ function look() {
     offset, text: text.slice(offset),
     added: controls.added, removed: controls.removed,
     input: live ? { present: true, disabled: disabledOf(live.el), value: readInput(live.el).slice(0, 200000) } : { present: false, disabled: false, value: "" },
-    busy: Boolean(reply && (closestFlat(reply, "[aria-busy=true]") || reply.querySelector("[aria-busy=true]"))),
+    busy: it.stopLocators.some((stop) => matches(stop).some((el) => visible(el) && !disabledOf(el))) || Boolean(reply && (closestFlat(reply, "[aria-busy=true]") || reply.querySelector("[aria-busy=true]"))),
     fresh: fresh.length,
     alerts, url: location.href, passwords: document.querySelectorAll("input[type=password]").length,
   };

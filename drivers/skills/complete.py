@@ -58,7 +58,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Controls of the reply appeared that were not there while its text grew."""
     wire_text: bool = False
     wire_quiet: float | None = None
-    """Since the last byte of any stream of this exchange; None: no stream carried any."""
+    """Since the reply last grew on the wire, or, where it is not known there, since a streamed byte; None: never."""
     wire_ended: bool = False
     """The stream that carries the reply ended cleanly."""
     wire_open: bool = False

@@ -88,6 +88,8 @@ class Exchange:
         self._loop = asyncio.get_running_loop()
         self._rule: StreamRule | None = None
         self._followed_at = 0.0
+        self._live: str | None = None
+        self._live_at = 0.0
         self._forget: Callable[[], None] = lambda: None
         self._options: dict[str, object] = {}
 
@@ -116,6 +118,7 @@ class Exchange:
             "prompt": prompt,
             "input": inputs,
             "reply": recipe.locators.reply,
+            "stop": recipe.locators.stop,
             "history": history,
         }
         it.changed_at = it._loop.time()
@@ -173,7 +176,7 @@ class Exchange:
         if self._changed_controls(report):
             self.busy_controls_at = now
             self.busy_signatures.update(report.added)
-        if set(self._completion.busy) & set(report.added):
+        if report.busy or set(self._completion.busy) & set(report.added):
             self.was_busy = True
         if report.input.present and not report.input.disabled:
             self.input_was_there = True
@@ -230,6 +233,11 @@ class Exchange:
         busy = report is not None and (report.busy or bool(learned & set(report.added)))
         away = report is None or not report.input.present or report.input.disabled
         live = self.page.capture.live_text()
+        if live != self._live:
+            self._live, self._live_at = live, now
+        # Sockets carry heartbeats, polls come for ever: only bytes of the reply tell that it still grows.
+        bytes_at = [s.last_byte_at for s in wire.streams if s.transport == "http" and s.streaming]
+        alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
             since_submit=now - began,
             quiet=now - max(self.changed_at, began),
@@ -241,7 +249,7 @@ class Exchange:
             actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
             wire_text=bool(live),
-            wire_quiet=now - max(wire.last_byte_at, began) if wire.last_byte_at is not None else None,
+            wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
             wire_ended=bool(wire.reply_ended),
             wire_open=wire.reply_ended is False
             and any(
