@@ -13,7 +13,7 @@ from nerv.messages import SUPERVISOR, Tick
 from nerv.supervisor.journal import Journal
 
 TICKS_KEPT = 4096
-FENCED_PAUSE_SECONDS = 5.0
+FENCED_PAUSE_SECONDS = 1.0
 
 
 class BusLink:

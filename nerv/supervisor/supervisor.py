@@ -38,17 +38,12 @@ from nerv.messages import (
 from nerv.supervisor.child import Child
 from nerv.supervisor.journal import Journal
 from nerv.supervisor.launch import Command, actor_command
-from nerv.supervisor.liveness import Hearing, deafness, silence
+from nerv.supervisor.monitor import Monitor
 from nerv.supervisor.progress import Progress
-from nerv.supervisor.restart import ExitKind
-from nerv.supervisor.specification import BUS, Specification, load_specification
+from nerv.supervisor.specification import Specification, load_specification
 from nerv.supervisor.tree import Tree
-from nerv.supervisor.usage import Sample, Sampler
 
-CHECK_SECONDS = 0.5
 TICK_SECONDS = 1.0
-STALL_SECONDS = 1.0
-"""A check that comes so late means that we stood still ourselves: judge nobody by that time."""
 RESTART_MARGIN_SECONDS = 5.0
 STOP_ANSWER_SECONDS = 0.1
 """Between answering `supervisor.stop` and beginning it, so that the answer leaves."""
@@ -85,18 +80,13 @@ class Supervisor:
         self._journal = journal
         self._link = link
         self._progress = progress
-        self._owns_process = owns_process
         self._started_at = time.time()
         self._version = importlib.metadata.version("nerv-runtime")
         self._incarnation = new_incarnation()
-        self._hearing = Hearing()
-        self._judged_since = time.monotonic()
-        self._loop_lag = 0.0
         self._stop = asyncio.Event()
         self._reason = ""
         self._failed = False
         self._reload_wanted = asyncio.Event()
-        self._samplers = ThreadPoolExecutor(1, thread_name_prefix="sample")
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="config")
         self._reloading = asyncio.Lock()
         self._tree = Tree(
@@ -107,6 +97,7 @@ class Supervisor:
             command=command,
             on_change=self._changed,
         )
+        self._monitor = Monitor(self._tree, journal, owns_process=owns_process)
 
     async def run(self) -> int:
         """Start everything, keep it up until asked to stop; returns the exit status of this process."""
@@ -115,8 +106,8 @@ class Supervisor:
             self._until_broken(),
             self._announce(),
             self._tick(),
-            self._watch(),
-            self._sample(),
+            self._monitor.watch(),
+            self._monitor.sample(),
             self._reload_on_request(),
         )
         self._journal.announce = self._publish_line
@@ -132,7 +123,7 @@ class Supervisor:
         finally:
             self._journal.announce = None
             await self._tree.close()
-            self._samplers.shutdown(wait=False, cancel_futures=True)
+            self._monitor.close()
             self._disk.shutdown(wait=False, cancel_futures=True)
         return 1 if self._failed else 0
 
@@ -236,7 +227,7 @@ class Supervisor:
     def heard(self, tick: Tick) -> None:
         if tick.actor == SUPERVISOR:
             if tick.incarnation == self._incarnation:
-                self._hearing.echo(time.monotonic())
+                self._monitor.hearing.echo(time.monotonic())
         elif child := self._tree.children.get(tick.actor):
             child.tick(tick.incarnation, tick.at)
 
@@ -294,7 +285,7 @@ class Supervisor:
                     incarnation=self._incarnation,
                     pid=os.getpid(),
                     at=time.time(),
-                    loop_lag=self._loop_lag,
+                    loop_lag=self._monitor.loop_lag,
                     gauges=self._gauges(),
                 ),
             )
@@ -307,75 +298,6 @@ class Supervisor:
             "actors_ready": float(sum(child.state is ActorState.READY for child in children)),
             "restarts_total": float(sum(max(0, child.starts - 1) for child in children)),
         }
-
-    async def _watch(self) -> None:
-        due = time.monotonic() + CHECK_SECONDS
-        while True:
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            now = time.monotonic()
-            self._loop_lag = max(0.0, now - due)
-            if self._loop_lag > STALL_SECONDS:
-                self._journal.write("warning", "the supervisor stood still", detail=f"{self._loop_lag:.1f} s")
-                self._hearing.lost()
-                self._judged_since = now
-            due = now + CHECK_SECONDS
-            self._judge(now)
-
-    def _judge(self, now: float) -> None:
-        hearing_since = self._hearing.since(now)
-        for child in self._tree.children.values():
-            if child.state is not ActorState.READY or child.ready_at is None:
-                continue
-            allowed = child.spec.silence_seconds
-            if child.name == BUS:
-                quiet = deafness(
-                    now=now,
-                    ready_at=child.ready_at,
-                    last_echo=self._hearing.last(),
-                    judged_since=self._judged_since,
-                    allowed=allowed,
-                )
-                what = "passed on nothing"
-            else:
-                quiet = silence(
-                    now=now,
-                    ready_at=child.ready_at,
-                    last_tick=child.last_tick,
-                    hearing_since=hearing_since,
-                    allowed=allowed,
-                )
-                what = "no tick"
-            if quiet is not None:
-                child.condemn(ExitKind.HUNG, f"hung: {what} for {quiet:.1f} s", forced=True)
-
-    async def _sample(self) -> None:
-        loop = asyncio.get_running_loop()
-        sampler = Sampler(parent=os.getpid())
-        while True:
-            asked = {child.pid: child for child in self._tree.children.values() if child.pid is not None}
-            members = {pid: child.usage.members for pid, child in asked.items()}
-            sample = await loop.run_in_executor(self._samplers, sampler.sample, members)
-            for pid, child in asked.items():
-                if child.pid == pid:
-                    child.usage = sample.usage[pid]
-                    self._limit_memory(child)
-            self._reap(sample)
-            await asyncio.sleep(self._tree.specification.limits.sample_seconds)
-
-    def _limit_memory(self, child: Child) -> None:
-        limit, used = child.spec.memory_bytes, child.usage.memory_bytes
-        if limit is not None and used > limit and child.state is ActorState.READY:
-            text = f"memory {used / 1e6:.0f} MB over its limit of {limit / 1e6:.0f} MB"
-            self._journal.write("warning", "memory limit", actor=child.name, detail=text)
-            child.condemn(ExitKind.MEMORY, text, forced=False)
-
-    def _reap(self, sample: Sample) -> None:
-        """We are the subreaper: what our children left comes to us when it dies, and has to be waited for."""
-        if self._owns_process:
-            own = {child.pid for child in self._tree.children.values()}
-            for pid in sample.zombies - own:
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, os.WNOHANG)
 
     def _publish_line(self, at: float, level: str, actor: str, event: str, detail: str) -> None:
         line = LogLine(actor=SUPERVISOR, at=at, level=level, event=f"{actor}: {event}", detail=detail)
