@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         Undeliverable,
     )
     from nerv.instance import Instance
+    from nerv.sync import SyncClient
 
 _HOMES = {
     "Actor": "nerv.actor",
@@ -54,6 +55,7 @@ _HOMES = {
     "RemoteError": "nerv.errors",
     "Role": "nerv.bus.vocabulary",
     "Subscription": "nerv.bus.subscription",
+    "SyncClient": "nerv.sync",
     "Undeliverable": "nerv.errors",
     "VOCABULARY": "nerv.bus.vocabulary",
     "endpoints_of": "nerv.bus.peer_socket",
@@ -85,6 +87,7 @@ __all__ = (
     "RemoteError",
     "Role",
     "Subscription",
+    "SyncClient",
     "Undeliverable",
     "endpoints_of",
     "handles",

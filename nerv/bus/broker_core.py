@@ -193,23 +193,25 @@ class BrokerCore:
         except bundles.BadBundle as error:
             self._refuse_bundle(link, str(error), now)
             return
-        room = self.limits.queue_envelopes - box.count
+        fresh = [envelope for envelope in envelopes if envelope.id not in box.ids]
+        room = max(0, self.limits.queue_envelopes - box.count)
         if box.bytes + len(bundle) > self.limits.queue_bytes and box.count:
             room = 0
-        if room < count:
+        if room < len(fresh):
             busy = ErrorInfo(
                 code=ErrorCode.BUSY,
                 reason=f"{box.count} commands already wait for {box.name!r}",
                 retry_after=self.limits.busy_retry,
             )
-            self._busy += count - max(room, 0)
-            self._nack(link.frame, envelopes[max(room, 0) :], busy, now)
-            envelopes = envelopes[: max(room, 0)]
-            if not envelopes:
-                return
-            bundle = bundles.encode(envelopes)
-        self._queued += len(envelopes)
-        box.push(Waiting(link.frame, bundle, len(envelopes), now, _earliest(envelopes)))
+            self._busy += len(fresh) - room
+            self._nack(link.frame, fresh[room:], busy, now)
+            fresh = fresh[:room]
+        if not fresh:
+            return
+        if len(fresh) < count:
+            bundle = bundles.encode(fresh)
+        self._queued += len(fresh)
+        box.push(_waiting(link.frame, bundle, fresh, now))
 
     def _pump(self, box: Mailbox) -> None:
         """Send what waits, as far as the credit goes."""
@@ -220,12 +222,10 @@ class BrokerCore:
         while box.waiting and allowance.available > 0:
             item = box.pop()
             free = allowance.available
-            if item.envelopes > free:
-                raws = bundles.split(item.bundle)
-                rest = bundles.encode(raws[free:])
-                box.push(item._replace(bundle=rest, envelopes=item.envelopes - free), front=True)
-                item = item._replace(bundle=bundles.encode(raws[:free]), envelopes=free)
-            allowance.spend(item.envelopes)
+            if len(item.ids) > free:
+                item, rest = item.split(free)
+                box.push(rest, front=True)
+            allowance.spend(len(item.ids))
             self._send(holder, item.source, item.bundle)
 
     def _expire(self, box: Mailbox, now: float) -> None:
@@ -256,9 +256,7 @@ class BrokerCore:
             else:
                 alive.append(envelope)
         if alive:
-            box.push(
-                item._replace(bundle=bundles.encode(alive), envelopes=len(alive), expires=_earliest(alive))
-            )
+            box.push(_waiting(item.source, bundles.encode(alive), alive, item.arrived))
 
     def _nack_bundle(
         self, source: bytes, bundle: bytes, error: ErrorInfo, now: float, reason: DeathReason
@@ -505,7 +503,7 @@ class BrokerCore:
         target = envelope.target.encode()
         box = self._boxes.get(target) or self._open_box(target, now)
         if box is not None:
-            box.push(Waiting(envelope.source.encode(), bundles.encode([envelope]), 1, now, envelope.deadline))
+            box.push(_waiting(envelope.source.encode(), bundles.encode([envelope]), [envelope], now))
             self._pump(box)
 
     # -- sending ----------------------------------------------------------------------------------------------
@@ -619,8 +617,14 @@ class BrokerCore:
         )
 
 
-def _earliest(envelopes: list[Envelope]) -> float:
-    return min((envelope.deadline for envelope in envelopes if envelope.deadline), default=0.0)
+def _waiting(source: bytes, bundle: bytes, envelopes: list[Envelope], arrived: float) -> Waiting:
+    return Waiting(
+        source=source,
+        bundle=bundle,
+        ids=tuple(envelope.id for envelope in envelopes),
+        arrived=arrived,
+        expires=min((envelope.deadline for envelope in envelopes if envelope.deadline), default=0.0),
+    )
 
 
 __all__ = ("BUS", "BrokerCore", "BrokerCounts", "Change", "EnvelopeId", "Message")

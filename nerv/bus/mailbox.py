@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
+from nerv.bus import bundle as bundles
 from nerv.bus.credit import Allowance
+from nerv.bus.envelope import EnvelopeId
 
 
 class Waiting(NamedTuple):
@@ -13,9 +15,17 @@ class Waiting(NamedTuple):
 
     source: bytes
     bundle: bytes
-    envelopes: int
+    ids: tuple[EnvelopeId, ...]
     arrived: float
     expires: float
+
+    def split(self, count: int) -> tuple[Waiting, Waiting]:
+        """The first ``count`` envelopes, and the rest."""
+        raws = bundles.split(self.bundle)
+        return (
+            self._replace(bundle=bundles.encode(raws[:count]), ids=self.ids[:count]),
+            self._replace(bundle=bundles.encode(raws[count:]), ids=self.ids[count:]),
+        )
 
 
 class Link:
@@ -68,9 +78,9 @@ class Mailbox:
     __slots__ = (
         "absent_since",
         "bytes",
-        "count",
         "frame",
         "holder",
+        "ids",
         "incarnation",
         "name",
         "senders",
@@ -85,20 +95,26 @@ class Mailbox:
         """Of the last holder; None if the name was never seen."""
         self.absent_since = now
         self.waiting: deque[Waiting] = deque()
-        self.count = 0
+        self.ids: set[EnvelopeId] = set()
+        """Of all that waits: a resend of one of them changes nothing."""
         self.bytes = 0
         self.senders: set[bytes] = set()
+
+    @property
+    def count(self) -> int:
+        """Commands that wait."""
+        return len(self.ids)
 
     def push(self, item: Waiting, *, front: bool = False) -> None:
         if front:
             self.waiting.appendleft(item)
         else:
             self.waiting.append(item)
-        self.count += item.envelopes
+        self.ids.update(item.ids)
         self.bytes += len(item.bundle)
 
     def pop(self) -> Waiting:
         item = self.waiting.popleft()
-        self.count -= item.envelopes
+        self.ids.difference_update(item.ids)
         self.bytes -= len(item.bundle)
         return item

@@ -84,6 +84,7 @@ class PendingTable:
         """It went out (again): wait longer from time to time for a sign of it."""
         limits = self.limits
         pending.sent = True
+        pending.busy = None
         if pending.acked:
             pause = min(limits.probe_max, limits.probe * 2.0 ** min(pending.tries, 8))
         else:
