@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from drivers.capture.binary import binary_messages
 from drivers.capture.framing import Json, Message, SseParser, parse_json
 from drivers.capture.rule import looks_like_id
 
@@ -41,6 +42,7 @@ _ID_KEYS = (
     "event_id",
 )
 _ENUM = re.compile(r"^[A-Za-z_][\w.:/@-]{0,39}$")
+_BASE64 = re.compile(r"^[A-Za-z0-9+/_-]+={0,2}$")
 _PLAIN_KEY = re.compile(r"^[A-Za-z0-9_$@-]+$")
 
 
@@ -201,7 +203,7 @@ def _walk(node: Json, place: _Place, depth: int) -> Iterator[Leaf]:
 
 
 def _nested(text: str) -> Iterator[tuple[str, Json]]:
-    """JSON (or events, or JSON in base64) inside a string, with the mark of the step into it."""
+    """JSON (or events, or JSON or protobuf in base64) inside a string, with the mark of the step into it."""
     head, tail = text[:1], text.rstrip()[-1:]
     if (head == "{" and tail == "}") or (head == "[" and tail == "]"):
         value = parse_json(text)
@@ -212,10 +214,13 @@ def _nested(text: str) -> Iterator[tuple[str, Json]]:
         for message in parser.feed(text) + parser.finish():
             if isinstance(message.value, dict | list):
                 yield "@", message.value
-    elif text.startswith(("eyJ", "W3s")) and len(text) > 16:
+    elif len(text) >= 24 and len(text) % 4 == 0 and _BASE64.match(text):
         try:
-            value = parse_json(base64.b64decode(text, validate=True).decode())
-        except (binascii.Error, ValueError):
+            data = base64.b64decode(
+                text, altchars=b"-_" if "-" in text or "_" in text else None, validate=True
+            )
+        except binascii.Error:
             return
-        if isinstance(value, dict | list):
-            yield "@", value
+        for inner in binary_messages(data):
+            if isinstance(inner.value, dict | list):
+                yield "@", inner.value

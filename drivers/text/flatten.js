@@ -186,7 +186,8 @@
     }
     if (icon(node, css) || node.matches(GUTTER)) return [];
     if (tag === "PRE" || node.matches(CODE_ROOT)) return [code(node)];
-    if (tag === "CODE" && (blockish(css) || (/^(pre|break-spaces)/.test(css.whiteSpace) && node.textContent.trim().includes("\n")))) return [code(node)];
+    const alone = (el) => ![...el.parentNode.childNodes].some((n) => n !== el && n.textContent.trim());
+    if (tag === "CODE" && ((blockish(css) && (alone(node) || node.textContent.trim().includes("\n"))) || (/^(pre|break-spaces)/.test(css.whiteSpace) && node.textContent.trim().includes("\n")))) return [code(node)];
     if (tag === "TABLE" || role === "table" || role === "grid") {
       const numbers = node.querySelector(".hljs-ln-numbers, .lineno, .blob-num");
       const made = numbers ? null : table(node);

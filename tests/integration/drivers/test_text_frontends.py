@@ -44,7 +44,7 @@ async def test_every_kind_of_reply_is_read_from_the_wire(name: str) -> None:
             await page.keyboard.insert_text(prompt)
             await page.keyboard.press("Enter")
             expected = ui.expected(prompt)
-            element = await drawn(page, area, count, expected)
+            element = await drawn(page, area, expected)
             found = await final_text(page, element, wire, prompt=prompt, timeout_s=20)
             assert found.source is ReplySource.WIRE, (kind, found.why)
             assert found.text == (expected.rstrip("\n") if trimmed else expected), kind
@@ -58,13 +58,13 @@ async def test_every_kind_of_reply_is_read_from_the_wire(name: str) -> None:
         await wire.detach()
 
 
-async def drawn(page: Page, area: str, count: int, expected: str) -> ElementHandle:
+async def drawn(page: Page, area: str, expected: str) -> ElementHandle:
     """The reply's element, when it shows the last line and has stopped to change."""
     last, before = expected.split()[-1], ""
     async with asyncio.timeout(40):
         while True:
             elements = await page.query_selector_all(area)
-            text = await elements[-1].inner_text() if len(elements) >= count else ""
+            text = await elements[-1].inner_text() if elements else ""
             if last in text and text == before:
                 return elements[-1]
             before = text

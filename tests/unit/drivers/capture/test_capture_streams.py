@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -279,6 +280,12 @@ BODIES: dict[str, tuple[str, str, str, str]] = {
         "$.body@.answer",
     ),
     "json strings as events": (sse(*(json.dumps(p) for p in cut(REPLY))), "text/event-stream", "append", "$"),
+    "protobuf in base64": (
+        sse(*(base64.b64encode(field(2, field(1, p))).decode() for p in prefixes(REPLY))),
+        "text/event-stream",
+        "snapshot",
+        "$@.m2[-1].f1[0]",
+    ),
     "escaped text events": (
         sse(*(p.replace("\n", "\\n") for p in cut(REPLY))),
         "text/event-stream",
