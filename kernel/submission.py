@@ -16,6 +16,8 @@ MAX_ATTEMPTS = 100
 MAX_PRIORITY = 1_000
 MAX_SECONDS = 366 * 24 * 3600.0
 """The longest timeout and delay: a year. Longer ones are mistakes of unit."""
+MIN_TIMEOUT = 0.1
+"""Seconds; less than this would be lost in the rounding of times, and no page is that fast."""
 MAX_DEPENDENCIES = 100
 MAX_KEY_CHARS = 200
 MAX_PAYLOAD_BYTES = 256 * 1024
@@ -148,13 +150,13 @@ def _check_numbers(message: TaskSubmit) -> ErrorInfo | None:
         )
     if message.timeout is None:
         return None
-    if not (math.isfinite(message.timeout) and 0 < message.timeout <= MAX_SECONDS):
+    if not (math.isfinite(message.timeout) and MIN_TIMEOUT <= message.timeout <= MAX_SECONDS):
         return invalid(
             f"timeout is {message.timeout} seconds",
             field="timeout",
-            fix="use seconds above 0 and up to one year",
+            fix=f"use seconds from {MIN_TIMEOUT:g} to one year",
         )
-    if message.delay >= message.timeout:
+    if message.timeout - message.delay < MIN_TIMEOUT:
         return invalid(
             f"with a delay of {message.delay:g} s and a timeout of {message.timeout:g} s it could never run",
             field="timeout",

@@ -68,6 +68,7 @@ def test_the_usual_time_counts_from_the_end_of_a_delay() -> None:
         ({"timeout": math.nan}, "timeout"),
         ({"timeout": MAX_SECONDS * 2}, "timeout"),
         ({"timeout": 10.0, "delay": 10.0}, "timeout"),
+        ({"timeout": 1e-167}, "timeout"),
         ({"idempotency_key": ""}, "idempotency_key"),
         ({"concurrency_key": "k" * 201}, "concurrency_key"),
         ({"depends_on": tuple(str(i) for i in range(101))}, "depends_on"),
