@@ -470,8 +470,7 @@ class PeerCore:
             return
         info = self._error_of(nack)
         if info.retry_after is not None:
-            pending.busy = info
-            self._pending.postpone(pending, now + max(MIN_RETRY, info.retry_after))
+            self._pending.refused(pending, info, now, max(MIN_RETRY, info.retry_after))
         elif pending.accepted:
             # This was a resend that did not get through; what the first one did is still to be learnt.
             self._pending.postpone(pending, now + self.limits.probe)
@@ -530,7 +529,9 @@ class PeerCore:
             self._greet(now)
         for pending in self._pending.due(now):
             if now >= pending.deadline:
-                self._resolve(pending, error=deadline_error(pending, connected=self.state is LinkState.UP))
+                self._resolve(
+                    pending, error=deadline_error(pending, now, connected=self.state is LinkState.UP)
+                )
             elif self.state is LinkState.UP:
                 self._resend(pending, now)
             else:

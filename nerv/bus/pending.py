@@ -13,6 +13,9 @@ from nerv.errors import ErrorCode, ErrorInfo
 TAKEN = -1.0
 """Marks a timer that `PendingTable.due` has handed out: a second entry of the same time is void."""
 
+BUSY_IS_RECENT = 0.5
+"""A deadline within so many seconds of the last NACK busy is told as busy; later the command was waiting."""
+
 
 class Pending:
     """One command on its way. Once it is ``done``, at most one of ``answer`` and ``error`` is set.
@@ -29,6 +32,8 @@ class Pending:
     timed = False
     """Its timer is in the heap; until then ``due`` is its first resend."""
     busy: ErrorInfo | None = None
+    """The last NACK that said to try again, and when it came."""
+    busy_at = 0.0
     answer: Envelope | None = None
     error: ErrorInfo | None = None
     waiter: Any = None
@@ -84,7 +89,6 @@ class PendingTable:
         """It went out (again): wait longer from time to time for a sign of it."""
         limits = self.limits
         pending.sent = True
-        pending.busy = None
         if pending.acked:
             pause = min(limits.probe_max, limits.probe * 2.0 ** min(pending.tries, 8))
         else:
@@ -93,8 +97,14 @@ class PendingTable:
         self._wait(pending, now + pause)
 
     def postpone(self, pending: Pending, due: float) -> None:
-        """Do nothing before ``due`` (a NACK said when to try again)."""
+        """Do nothing before ``due``."""
         self._wait(pending, due)
+
+    def refused(self, pending: Pending, info: ErrorInfo, now: float, pause: float) -> None:
+        """NACK: no room now; again after ``pause`` seconds."""
+        pending.busy = info
+        pending.busy_at = now
+        self._wait(pending, now + pause)
 
     def acked(self, pending: Pending, now: float) -> None:
         if not pending.acked:
@@ -140,10 +150,10 @@ class PendingTable:
         return min(self._look, timers[0][0]) if timers else self._look
 
 
-def deadline_error(pending: Pending, *, connected: bool) -> ErrorInfo:
+def deadline_error(pending: Pending, now: float, *, connected: bool) -> ErrorInfo:
     """Why the deadline passed, as well as the sender can know it."""
     target = pending.envelope.target
-    if pending.busy is not None:
+    if pending.busy is not None and now - pending.busy_at < BUSY_IS_RECENT:
         return pending.busy
     if not connected and not pending.sent:
         return ErrorInfo(
