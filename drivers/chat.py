@@ -107,7 +107,7 @@ async def _sending(stream: ReplyStream) -> AsyncIterator[None]:
                 failures.append(error)
             finally:
                 sender.cancel()
-    except* Exception as errors:
+    except* Exception as errors:  # noqa: BLE001 - as above
         failures.extend(errors.exceptions)
     if failures:
         raise failures[0]

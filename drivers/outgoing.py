@@ -18,6 +18,8 @@ class OutgoingWatch:
 
     def __init__(self, page: Page) -> None:
         self.carried = False
+        self.carriers: set[str] = set()
+        """Addresses of the requests that carried the prompt."""
         self.requests = 0
         """Requests that can change something (not GET) and socket frames, since :meth:`begin`."""
         self._needles: tuple[bytes, ...] = ()
@@ -26,18 +28,19 @@ class OutgoingWatch:
 
     def begin(self, prompt: str) -> None:
         self.carried = False
+        self.carriers = set()
         self.requests = 0
         self._needles = needles(prompt)
 
     def _request(self, request: Request) -> None:
         try:
-            if not self._needles or self.carried:
+            if not self._needles:
                 return
             body = request.post_data_buffer or b""
             if request.method != "GET" and request.resource_type in ("fetch", "xhr", "document", "other"):
                 self.requests += 1
-            self._search(body)
-            self._search(request.url.encode())
+            if self._search(body) or self._search(request.url.encode()):
+                self.carriers.add(request.url)
         except (PlaywrightError, UnicodeError):
             self.carried = True  # a body that cannot be read may be the one
 
@@ -49,9 +52,10 @@ class OutgoingWatch:
             self.requests += 1
             self._search(payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload)
 
-    def _search(self, body: bytes) -> None:
-        if len(body) > MAX_BODY or any(needle in body for needle in self._needles):
-            self.carried = True
+    def _search(self, body: bytes) -> bool:
+        found = len(body) > MAX_BODY or any(needle in body for needle in self._needles)
+        self.carried = self.carried or found
+        return found
 
 
 def needles(prompt: str) -> tuple[bytes, ...]:

@@ -14,8 +14,8 @@ from playwright.async_api import Error as PlaywrightError
 
 from drivers.agent import AGENT, agent_source
 from drivers.capture import WireCapture
-from drivers.outgoing import OutgoingWatch
 from drivers.guard import PAGE_SECONDS, from_playwright, guarded
+from drivers.outgoing import OutgoingWatch
 from drivers.recipes.recipe import FrameRule
 from drivers.trouble import Trouble, trouble
 from kernel.tasks import TroubleKind

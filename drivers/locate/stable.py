@@ -55,6 +55,8 @@ def generated(value: str) -> bool:
     """Does this id, name or class look made by a machine: another one at the next load or build?"""
     if not value or len(value) > 60:
         return True
+    if re.fullmatch(r"[A-Za-z]{1,3}[-_]?\d+", value):
+        return True
     if re.search(r"\d{3,}", value) or re.fullmatch(r"[:«_]?r?[\w]*[:»]", value):
         return True
     if re.match(

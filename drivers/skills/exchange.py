@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections.abc import Callable
 
@@ -15,9 +16,13 @@ from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
 from drivers.skills.complete import Facts
 from drivers.skills.stream import ReplyStream
+from drivers.trouble import Trouble
 
+END_SECONDS = 1.0
 FOLLOW_SECONDS = 0.25
 """Without a rule, the wire is compared with the page this often while the reply grows."""
+POLL_SECONDS = 1.5
+"""A reply that came by short answers has ended on the wire when none came for this long."""
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
 
@@ -137,14 +142,13 @@ class Exchange:
             self.lost = True
 
     async def end(self) -> None:
+        """Stop following. Never fails: what is wrong with the page was told by whoever asked it last."""
         self._forget()
         self.page.listen(None)
         if self.page.crashed or self.page.closed:
             return
-        try:
-            await self.page.call(self.frame, "end", into=bool)
-        except PageMoved:
-            return
+        with contextlib.suppress(Trouble):
+            await self.page.call(self.frame, "end", into=bool, seconds=END_SECONDS)
 
     # -- what comes in ---------------------------------------------------------------------------------
 
@@ -237,6 +241,12 @@ class Exchange:
             self._live, self._live_at = live, now
         # Sockets carry heartbeats, polls come for ever: only bytes of the reply tell that it still grows.
         bytes_at = [s.last_byte_at for s in wire.streams if s.transport == "http" and s.streaming]
+        # Many short answers are polls of one reply: that one of them ended says nothing.
+        polled = not bytes_at
+        last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
+        broken = any(
+            s.failure is not None and "ABORTED" not in s.failure for s in wire.streams
+        )
         alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
             since_submit=now - began,
@@ -250,13 +260,13 @@ class Exchange:
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
             wire_text=bool(live),
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
-            wire_ended=bool(wire.reply_ended),
+            wire_ended=bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS),
             wire_open=wire.reply_ended is False
             and any(
                 stream.transport == "http" and stream.streaming and not stream.ended
                 for stream in wire.streams
             ),
-            wire_failed=bool(wire.failed) and not wire.reply_ended,
+            wire_failed=broken,
             covered=covered,
             quiet_needed=self._completion.quiet,
             stall=self._limits.stall,

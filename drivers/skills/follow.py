@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.capture import StreamRule
 from drivers.guard import PageMoved, guarded
-from drivers.skills.complete import Facts, Verdict, decide, next_look, signs_of
+from drivers.skills.complete import FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
 from drivers.text import final_text
 from drivers.trouble import HttpFailure, Trouble, from_http, trouble
@@ -55,7 +55,7 @@ async def follow(
         if tick is not None:
             await tick()
         facts = exchange.facts()
-        if facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS or facts.wire_ended:
+        if (facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS) or facts.wire_ended:
             key = (exchange.text, sum(s.received for s in exchange.page.capture.activity().streams))
             if key != proved_for and (facts.quiet >= PROVE_SECONDS or exchange.now - proved_at >= 1.0):
                 proved_for, proved_at = key, exchange.now
@@ -112,8 +112,20 @@ def _alert(exchange: Exchange) -> str:
     return ""
 
 
+def _refused(exchange: Exchange) -> Trouble | None:
+    """The request that carried the prompt was answered with an error status: what the page shows is no reply."""
+    carriers = exchange.page.outgoing.carriers
+    errors = exchange.page.capture.activity().http_errors
+    failures = [HttpFailure(status=status, url=url) for status, url in errors if url in carriers]
+    return from_http(failures, said_prompt=True)
+
+
 def _raise_early(exchange: Exchange, facts: Facts, alert: str) -> None:
     """An error that needs no waiting: nothing of a reply is there, nothing is on its way."""
+    if facts.quiet >= FAILED_SECONDS:
+        refused = _refused(exchange)
+        if refused is not None:
+            raise refused.at(Stage.ACCEPTED)
     if facts.text or facts.wire_text or facts.wire_open:
         return
     life = min(facts.quiet, facts.wire_quiet if facts.wire_quiet is not None else facts.quiet)
@@ -132,6 +144,9 @@ def _raise_early(exchange: Exchange, facts: Facts, alert: str) -> None:
 def _ending(exchange: Exchange, facts: Facts, verdict: Verdict, alert: str) -> Ending:
     signs = tuple(sign.value for sign in signs_of(facts))
     errors = exchange.page.capture.activity().http_errors
+    refused = _refused(exchange)
+    if refused is not None:
+        raise refused.at(Stage.ACCEPTED)
     if verdict in (Verdict.EMPTY, Verdict.SILENT):
         failing = from_http([HttpFailure(status=s, url=u) for s, u in errors], said_prompt=True)
         if failing is not None:
@@ -171,6 +186,14 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         "take the reply's text",
         FINAL_SECONDS + 4,
     )
+    if (
+        final.source is ReplySource.DOM
+        and exchange.learned_rule
+        and not live
+        and len(final.text.split()) <= 3
+    ):
+        # Where replies are known to be on the wire, a word that is only on the page is a label of the page.
+        raise trouble(TroubleKind.EMPTY_REPLY, "the reply is empty on the wire", stage=Stage.ACCEPTED)
     ended = bool(exchange.page.capture.activity().reply_ended)
     if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):
         return Taken(

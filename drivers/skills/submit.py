@@ -18,19 +18,38 @@ SLOW_EVIDENCE_SECONDS = 20.0
 
 
 def evidence(exchange: Exchange) -> str | None:
-    """What shows that the page took the prompt: its turn, the beginning of a reply, or the emptied input."""
+    """What shows that the page took the prompt: its turn; a request that carried it; or the emptied input,
+    together with anything else that moved (a page that wakes up late empties its input too)."""
     report = exchange.report
     if report is None:
         return None
     if report.user:
         return "user_turn"
-    if exchange.text.strip():
-        return "reply_began"
-    if report.input.present and not report.input.value.strip():
+    emptied = report.input.present and not report.input.value.strip()
+    if exchange.page.outgoing.carried:
+        if exchange.text.strip():
+            return "reply_began"
+        if emptied or not report.input.present or report.input.disabled:
+            return "request_carried_prompt"
+    if emptied and (
+        exchange.text.strip() or report.added or report.removed or exchange.page.outgoing.requests
+    ):
         return "input_emptied"
-    if exchange.page.outgoing.carried and (not report.input.present or report.input.disabled):
-        return "request_carried_prompt"
     return None
+
+
+def draft_lost(exchange: Exchange) -> bool:
+    """Is the input empty though nothing at all happened: no request, no new text, no control that changed?"""
+    report = exchange.report
+    return (
+        report is not None
+        and report.input.present
+        and not report.input.disabled
+        and not report.input.value.strip()
+        and not report.user
+        and not report.fresh
+        and not exchange.page.outgoing.requests
+    )
 
 
 async def submit(
@@ -63,7 +82,8 @@ async def submit(
         if found:
             return way, found
         held = await read_input(exchange.page, frame, inputs)
-        if not (held.present and match(prompt, held.value) >= Match.WORDS) or exchange.page.outgoing.carried:
+        kept = held.present and match(prompt, held.value) >= Match.WORDS
+        if exchange.page.outgoing.carried or not (kept or draft_lost(exchange)):
             found = await _await_evidence(exchange, SLOW_EVIDENCE_SECONDS)
             if found:
                 return way, found

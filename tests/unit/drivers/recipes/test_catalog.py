@@ -1,0 +1,80 @@
+"""Recipes survive the way to the file and back; a wrong file is named with its line or key."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from drivers.capture.rule import StreamRule
+from drivers.recipes import Catalog, Completion, FrameRule, Locator, Locators, Origin, Recipe
+from nerv.errors import ErrorCode, NervError
+
+RECIPE = Recipe(
+    name="mine",
+    address="http://127.0.0.1:1/",
+    origin=Origin.DISCOVERED,
+    locators=Locators(input=(Locator(path=("x-chat", 'div[id="in"]'), score=0.9),)),
+    frame=FrameRule(address="http://127.0.0.1:2/widget"),
+    stream=StreamRule(url="/api", transport="http", framing="sse", path="$.text", mode="append"),
+    completion=Completion(busy=("button|Stop||on",), learned=True),
+)
+
+
+def test_a_saved_recipe_comes_back_the_same(tmp_path: Path) -> None:
+    catalog = Catalog(user=tmp_path / "new")
+    path = catalog.save(RECIPE)
+    assert path == tmp_path / "new" / "mine.toml"
+    assert catalog.get("mine") == RECIPE
+    assert [file.name for file in path.parent.iterdir()] == ["mine.toml"]
+
+
+def test_the_users_recipe_wins_and_its_removal_uncovers_the_shipped_one(tmp_path: Path) -> None:
+    catalog = Catalog(user=tmp_path)
+    catalog.save(msgspec.structs.replace(RECIPE, name="chatgpt"))
+    assert catalog.get("chatgpt").address == RECIPE.address
+    catalog.remove("chatgpt")
+    assert catalog.get("chatgpt").origin is Origin.SHIPPED
+    with pytest.raises(NervError, match="comes with NERV"):
+        catalog.remove("chatgpt")
+
+
+def test_every_shipped_recipe_is_valid_and_says_that_it_was_not_tried() -> None:
+    catalog = Catalog()
+    assert {"chatgpt", "claude", "gemini", "zai"} <= set(catalog.names())
+    for name in catalog.names():
+        assert not catalog.get(name).tried_live
+
+
+@pytest.mark.parametrize("name", ["nobody", "../mine", "", "A B"])
+def test_an_unknown_provider_is_named_with_the_known_ones(name: str, tmp_path: Path) -> None:
+    with pytest.raises(NervError, match="known are") as caught:
+        Catalog(user=tmp_path).get(name)
+    assert caught.value.code is ErrorCode.UNKNOWN_PROVIDER
+
+
+def test_broken_toml_is_told_with_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('name = "bad"\naddress = \n')
+    with pytest.raises(NervError, match=r"bad\.toml.*line 2"):
+        Catalog(user=tmp_path).get("bad")
+
+
+def test_a_wrong_key_is_told_with_its_name(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text('address = "http://x"\n[locators]\ninput = [{ path = 3 }]\n')
+    with pytest.raises(NervError, match="path") as caught:
+        Catalog(user=tmp_path).get("bad")
+    assert caught.value.info.field is not None
+    assert "locators.input" in caught.value.info.field
+
+
+def test_a_name_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(NervError, match="cannot name a provider"):
+        Catalog(user=tmp_path).save(msgspec.structs.replace(RECIPE, name="a/b"))
+
+
+def test_reading_recipes_needs_no_browser() -> None:
+    code = "import sys, drivers.recipes; sys.exit('playwright' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
