@@ -25,6 +25,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "actor": ("actor:actor", "Restart an actor."),
     "messages": ("messages:messages", "Print the message vocabulary with its JSON Schema."),
     "send": ("send:send", "Send any message from the shell."),
+    "tap": ("tap:tap", "Watch the headers of envelopes live."),
+    "deadletter": ("deadletter:deadletter", "Read, resend, drop what could not be delivered."),
     "version": ("version:version", "Print the version."),
 }
 """Each command's place under nerv/cli/commands and its one line of help, so that `nerv --help` imports none."""
