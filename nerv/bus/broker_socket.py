@@ -17,7 +17,7 @@ from nerv.bus import sockets
 from nerv.bus.broker_core import BUS, BrokerCore, BrokerCounts
 from nerv.bus.clock import Clock, SystemClock
 from nerv.bus.control import answer_requests, headers
-from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, IdSource, Incarnation, Kind, new_incarnation
+from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, new_incarnation
 from nerv.bus.events import PROBE, Numbering
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_socket import Endpoints
@@ -63,7 +63,7 @@ class Broker:
             epoch=self._clock.wall() - now,
             software=software,
         )
-        self._ids = IdSource(self.incarnation)
+        self._ids = IdSource(self.incarnation, "e")
         self._numbering = Numbering()
         self._events_forwarded = self._events_refused = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -181,7 +181,7 @@ class Broker:
     def publish(self, topic: str, message: Message) -> None:
         """An event of the broker itself, source ``bus``."""
         envelope = Envelope(
-            id=EnvelopeId("e" + self._ids.next()),
+            id=self._ids.next(),
             kind=Kind.EVENT,
             type=VOCABULARY.of(type(message)).name,
             source=BUS,
@@ -222,7 +222,7 @@ class Broker:
             self._watch_tap(frame)
             if frame[:1] == b"\x01" and frame[1:].startswith(PROBE.encode()):
                 probe = Envelope(
-                    id=EnvelopeId("e" + self._ids.next()),
+                    id=self._ids.next(),
                     kind=Kind.EVENT,
                     type="link.probe",
                     source=BROKER,

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
+import msgspec
+
 from nerv.bus.envelope import Envelope, PeerName
 from nerv.bus.vocabulary import VOCABULARY, Message, Purpose
 
@@ -17,13 +19,10 @@ _MARK = "__nerv_handles__"
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Context:
+class Context(msgspec.Struct, frozen=True, gc=False):
     """What a handler may want to know of the command in hand. ``deadline``: seconds since the epoch, 0.0 none."""
 
-    __slots__ = ("envelope",)
-
-    def __init__(self, envelope: Envelope) -> None:
-        self.envelope = envelope
+    envelope: Envelope
 
     @property
     def source(self) -> PeerName:

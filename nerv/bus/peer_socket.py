@@ -24,7 +24,6 @@ from nerv.bus.dispatch import Dispatcher
 from nerv.bus.envelope import (
     BROKER,
     Envelope,
-    EnvelopeId,
     IdSource,
     Incarnation,
     Kind,
@@ -143,7 +142,7 @@ class Peer:
         )
         self._table: HandlerTable = handlers or {}
         self._hold = hold
-        self._ids = IdSource(self.incarnation)
+        self._ids = IdSource(self.incarnation, "e")
         self._numbering = Numbering()
         self._events: deque[tuple[bytes, bytes, bytes]] = deque()
         self._unsent: deque[tuple[bytes, bytes]] = deque()
@@ -356,7 +355,7 @@ class Peer:
         """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once."""
         cause = CURRENT.get()
         envelope = Envelope(
-            id=EnvelopeId("e" + self._ids.next()),
+            id=self._ids.next(),
             kind=Kind.EVENT,
             type=VOCABULARY.of(type(message)).name,
             source=self.name,
