@@ -11,6 +11,8 @@ from playwright.async_api import Page, Request, WebSocket
 
 MAX_BODY = 4_000_000
 """Bytes of one request that are searched; a longer one counts as carrying the prompt."""
+SHORT = 6
+"""Characters below which a prompt is looked for only as a whole value."""
 
 
 class OutgoingWatch:
@@ -21,8 +23,10 @@ class OutgoingWatch:
         self.carriers: set[str] = set()
         """Addresses of the requests that carried the prompt."""
         self.requests = 0
-        """Requests that can change something (not GET) and socket frames, since :meth:`begin`."""
+        """Bodies of requests and socket frames that are large enough to hold the prompt, since :meth:`begin`."""
         self._needles: tuple[bytes, ...] = ()
+        self._whole = b""
+        self._size = 8
         page.on("request", self._request)
         page.on("websocket", self._socket)
 
@@ -31,15 +35,16 @@ class OutgoingWatch:
         self.carriers = set()
         self.requests = 0
         self._needles = needles(prompt)
+        self._whole = prompt.strip().encode("utf-8", "surrogatepass")
+        self._size = max(8, len(prompt) // 2)  # half: a page may pack it; below 8 bytes are heartbeats
 
     def _request(self, request: Request) -> None:
         try:
             if not self._needles:
                 return
             body = request.post_data_buffer or b""
-            if request.method != "GET" and request.resource_type in ("fetch", "xhr", "document", "other"):
-                self.requests += 1
-            if self._search(body) or self._search(request.url.encode()):
+            self._count(body)
+            if self._search(body + b"&") or self._search(request.url.encode() + b"&"):
                 self.carriers.add(request.url)
         except (PlaywrightError, UnicodeError):
             self.carried = True  # a body that cannot be read may be the one
@@ -49,11 +54,20 @@ class OutgoingWatch:
 
     def _frame(self, payload: str | bytes) -> None:
         if self._needles and not self.carried:
+            body = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
+            self._count(body)
+            self._search(body)
+
+    def _count(self, body: bytes) -> None:
+        if len(body) >= self._size:
             self.requests += 1
-            self._search(payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload)
 
     def _search(self, body: bytes) -> bool:
-        found = len(body) > MAX_BODY or any(needle in body for needle in self._needles)
+        found = (
+            len(body) > MAX_BODY
+            or body.strip() == self._whole
+            or any(needle in body for needle in self._needles)
+        )
         self.carried = self.carried or found
         return found
 
@@ -70,4 +84,6 @@ def needles(prompt: str) -> tuple[bytes, ...]:
         quote_plus(piece),
         quote(piece, safe="!'()*~"),
     }
+    if len(piece) < SHORT:  # "hi" is in every "history": only as a value of its own
+        forms = {form for one in forms for form in (f'"{one}"', f'\\"{one}\\"', f"={one}&", f">{one}<")}
     return tuple(form.encode("utf-8", "surrogatepass") for form in forms if form)

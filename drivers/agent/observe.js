@@ -147,7 +147,8 @@ function findUsers(it, fresh) {
   }
   // The title of a conversation in a list is often its prompt; a turn is never a link.
   const turns = users.filter((u) => !closestFlat(u, "a[href],nav,[role=navigation],title,button"));
-  return turns.length || it.history ? turns : users;
+  it.titles = users.filter((u) => !turns.includes(u));
+  return turns;
 }
 
 function findReply(it, fresh) {
@@ -155,12 +156,14 @@ function findReply(it, fresh) {
   it.users = cached.length && !it.history ? cached : findUsers(it, fresh);
   if (!it.users.length && cached.length) it.users = cached;
   const sizes = new Map();
-  for (const { node } of fresh) {
+  for (const { node, parent } of fresh) {
+    // Lists of conversations fill late; a link in a reply is missed by no one here, where sizes are compared.
+    if (closestFlat(parent, "nav,a[href],[role=navigation]") && !closestFlat(parent, "p,li p,td,pre")) continue;
     const size = node.data.trim().length;
     for (let n = parentOf(node); n; n = parentOf(n)) sizes.set(n, (sizes.get(n) || 0) + size);
   }
   const tainted = new Set();
-  for (const u of it.users) for (let n = u; n; n = parentOf(n)) tainted.add(n);
+  for (const u of [...it.users, ...(it.titles || [])]) for (let n = u; n; n = parentOf(n)) tainted.add(n);
 
   if (it.replyLocators.length) {  // learned: the newest element of that kind with new text, after the prompt if it shows
     for (const locator of it.replyLocators) {
@@ -209,7 +212,7 @@ function findReply(it, fresh) {
     el = next;
     next = null;
     for (const child of childrenOf(el))
-      if (child.nodeType === 1 && (sizes.get(child) || 0) >= 0.8 * total && !child.matches(PROSE)) next = child;
+      if (child.nodeType === 1 && (sizes.get(child) || 0) >= 0.8 * total && !child.matches(PROSE + ",nav,aside,[role=navigation],[role=complementary]")) next = child;
   }
   if (el === document.body) return null;
   const text = wordsOf(textOf(el));

@@ -15,15 +15,18 @@ _ASKING = re.compile(
 )
 _SEARCHING = re.compile(r"search|filter|\bfind\b|such|buscar|recherch|cerca|pesquis|поиск|搜索|検索|검색")
 _PERSONAL = re.compile(
-    r"e-?mail|password|passwort|user ?name|\blogin|phone|address|first name|last name|coupon|newsletter|subscribe|feedback|title|rename|\burl\b|https?:|api.?key|token|system prompt|instructions"
+    r"e-?mail|password|passwort|user ?name|\blogin|phone|address|first name|last name|coupon|"
+    r"newsletter|subscribe|feedback|title|rename|\burl\b|https?:|api.?key|token|system prompt|instructions"
 )
 _SENDING = re.compile(
-    r"\bsend\b|send[-_]|[-_]send|sendmessage|\bsubmit\b|\bask\b|arrow[-_ ]?up|paper[-_ ]?plane|\bpost\b|\brun\b|\bgo\b|senden|abschicken|envoyer|"
+    r"\bsend\b|send[-_]|[-_]send|sendmessage|\bsubmit\b|\bask\b|arrow[-_ ]?up|"
+    r"paper[-_ ]?plane|\bpost\b|\brun\b|\bgo\b|senden|abschicken|envoyer|"
     r"enviar|invia|verzenden|отправ|发送|送信|보내|전송|➤|➢|▶|►|↑|⬆|→|⏎|↵|✈"
 )
 _NOT_SENDING = re.compile(
     r"attach|upload|file|image|photo|micro|mic\b|voice|audio|speech|record|dictat|emoji|clear|reset|delete|trash|"
-    r"undo|retry|regenerate|again|stop|cancel|copy|share|menu|setting|theme|dark|light|model|tool|search|new (chat|thread)|"
+    r"undo|retry|regenerate|again|stop|cancel|copy|share|menu|setting|theme|dark|light|model|tool|"
+    r"search|new (chat|thread)|"
     r"sidebar|history|login|sign|plus|add|expand|collapse|close|feedback|like|thumb|download|print|edit|flag|scroll|down|camera|help|info|home|back"
 )
 _CHATTING = re.compile(

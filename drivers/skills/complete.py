@@ -98,8 +98,8 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
 def decide(facts: Facts) -> Verdict:
     """Has the reply ended, and how well is that proved?"""
     life = min(facts.quiet, facts.wire_quiet if facts.wire_quiet is not None else facts.quiet)
-    if facts.wire_failed and facts.quiet >= FAILED_SECONDS and (facts.text or facts.wire_text):
-        return Verdict.CUT_OFF
+    if facts.wire_failed and (facts.text or facts.wire_text):
+        return Verdict.CUT_OFF if facts.quiet >= FAILED_SECONDS else Verdict.WAIT
     if life >= facts.stall and (facts.text or facts.wire_text):
         return Verdict.CUT_OFF
     signs = signs_of(facts)

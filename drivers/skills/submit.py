@@ -17,13 +17,14 @@ SLOW_EVIDENCE_SECONDS = 20.0
 """The same, once the input no longer holds the prompt or the wire is busy."""
 
 
-def evidence(exchange: Exchange) -> str | None:
+def evidence(exchange: Exchange, prompt: str) -> str | None:
     """What shows that the page took the prompt: its turn; a request that carried it; or the emptied input,
-    together with anything else that moved (a page that wakes up late empties its input too)."""
+    together with something large enough that left the page (a page that wakes up late empties its input too)."""
     report = exchange.report
     if report is None:
         return None
-    if report.user:
+    holds = report.input.present and match(prompt, report.input.value) >= Match.WORDS
+    if report.user and (not holds or exchange.page.outgoing.carried):
         return "user_turn"
     emptied = report.input.present and not report.input.value.strip()
     if exchange.page.outgoing.carried:
@@ -31,15 +32,13 @@ def evidence(exchange: Exchange) -> str | None:
             return "reply_began"
         if emptied or not report.input.present or report.input.disabled:
             return "request_carried_prompt"
-    if emptied and (
-        exchange.text.strip() or report.added or report.removed or exchange.page.outgoing.requests
-    ):
+    if emptied and exchange.page.outgoing.requests:
         return "input_emptied"
     return None
 
 
 def draft_lost(exchange: Exchange) -> bool:
-    """Is the input empty though nothing at all happened: no request, no new text, no control that changed?"""
+    """Is the input empty though nothing left the page that could have held the prompt, and no turn shows it?"""
     report = exchange.report
     return (
         report is not None
@@ -47,7 +46,6 @@ def draft_lost(exchange: Exchange) -> bool:
         and not report.input.disabled
         and not report.input.value.strip()
         and not report.user
-        and not report.fresh
         and not exchange.page.outgoing.requests
     )
 
@@ -78,13 +76,13 @@ async def submit(
         if not await press(exchange.page, frame, way, send):
             continue
         tried.append(way.value)
-        found = await _await_evidence(exchange, patience)
+        found = await _await_evidence(exchange, prompt, patience)
         if found:
             return way, found
         held = await read_input(exchange.page, frame, inputs)
         kept = held.present and match(prompt, held.value) >= Match.WORDS
         if exchange.page.outgoing.carried or not (kept or draft_lost(exchange)):
-            found = await _await_evidence(exchange, SLOW_EVIDENCE_SECONDS)
+            found = await _await_evidence(exchange, prompt, SLOW_EVIDENCE_SECONDS)
             if found:
                 return way, found
             failing = _http_trouble(exchange)
@@ -104,10 +102,10 @@ async def submit(
     )
 
 
-async def _await_evidence(exchange: Exchange, seconds: float) -> str | None:
+async def _await_evidence(exchange: Exchange, prompt: str, seconds: float) -> str | None:
     until = exchange.now + seconds
     while True:
-        found = evidence(exchange)
+        found = evidence(exchange, prompt)
         if found or exchange.now >= until:
             return found
         await exchange.wait(until - exchange.now)

@@ -111,7 +111,7 @@ def test_complete_is_never_said_without_a_sign(it: Facts) -> None:
 
 @given(ANY)
 def test_complete_is_never_said_of_a_page_without_text(it: Facts) -> None:
-    if decide(it) in (Verdict.COMPLETE,):
+    if decide(it) is Verdict.COMPLETE:
         assert it.text
 
 
