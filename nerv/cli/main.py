@@ -32,8 +32,32 @@ COMMANDS: dict[str, tuple[str, str]] = {
 """Each command's place under nerv/cli/commands and its one line of help, so that `nerv --help` imports none."""
 
 
+GLOBAL_FLAGS = frozenset({"--json", "-q", "--quiet"})
+GLOBAL_VALUES = frozenset({"-i", "--instance"})
+
+
+def hoist(words: list[str]) -> list[str]:
+    """Global options may stand anywhere before ``--``: `nerv status --json` means `nerv --json status`."""
+    front: list[str] = []
+    rest: list[str] = []
+    waiting = iter(words)
+    for word in waiting:
+        if word == "--":
+            return [*front, *rest, word, *waiting]
+        if word in GLOBAL_FLAGS or word.startswith("--instance="):
+            front.append(word)
+        elif word in GLOBAL_VALUES:
+            front += [word, *[value for value in [next(waiting, None)] if value is not None]]
+        else:
+            rest.append(word)
+    return [*front, *rest]
+
+
 class LazyGroup(click.Group):
     """Imports a command when it is called, not when it is listed."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, hoist(args))
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -54,7 +78,7 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the task failed, 2 usage or configuration, 3 cannot connect, 4 timed out, "
-    "130 interrupted. Data goes to stdout, progress to stderr.",
+    "130 interrupted. Data goes to stdout, progress to stderr. The options above may follow the command too.",
 )
 @click.option(
     "-i", "--instance", metavar="NAME", help="Which instance (default: $NERV_INSTANCE or 'default')."

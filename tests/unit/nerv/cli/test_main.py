@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from nerv.cli.exits import ExitCode, exit_code_of
-from nerv.cli.main import COMMANDS, root
+from nerv.cli.main import COMMANDS, hoist, root
 from nerv.errors import (
     ConfigurationError,
     DeadlineExceeded,
@@ -54,3 +54,16 @@ def test_help_imports_none_of_the_heavy_parts() -> None:
 )
 def test_errors_end_in_their_exit_code(kind: type[NervError], code: ErrorCode, expected: ExitCode) -> None:
     assert exit_code_of(kind(ErrorInfo(code=code, reason="r"))) is expected
+
+
+@pytest.mark.parametrize(
+    ("words", "hoisted"),
+    [
+        (["status", "--json"], ["--json", "status"]),
+        (["task", "ls", "-i", "demo", "--limit", "3"], ["-i", "demo", "task", "ls", "--limit", "3"]),
+        (["ask", "p", "--", "--json"], ["ask", "p", "--", "--json"]),
+        (["status", "-i"], ["-i", "status"]),
+    ],
+)
+def test_global_options_may_follow_the_command(words: list[str], hoisted: list[str]) -> None:
+    assert hoist(words) == hoisted
