@@ -40,7 +40,7 @@ MAX_STREAMS = 400
 """Connections remembered in one exchange; the oldest ended ones are forgotten first."""
 MAX_LOGICAL = 64
 """Kinds of addresses whose messages are read in one exchange."""
-MAX_PROVED = 400
+MAX_PROVED = 150
 """Different candidate texts compared with the page, the most alike in length first."""
 
 CANCELLED = "cancelled"
@@ -293,9 +293,8 @@ class Exchange:
             if verdict.exact and not self._reader.rule.seed:
                 return _reply(live, self._reader.rule, verdict)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
-        all_candidates = list(self._candidates())
-        all_candidates += self._seeded(all_candidates, page_text)
-        for text, group in _by_text(all_candidates, page_text):
+        candidates = list(self._candidates())
+        for text, group in _by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
             if self._is_prompt(text):
                 continue
             whole, verdict = _compare_thinking(text, page_text)

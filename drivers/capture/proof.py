@@ -121,7 +121,7 @@ def _halves(page_text: str, shown: list[Word]) -> list[int]:
     low, high = shown[int(len(shown) * 0.4)].start, shown[min(len(shown) - 1, int(len(shown) * 0.6))].end
     cuts = [m.end() for m in re.finditer(r"\n", page_text[low:high])]
     middle = (high - low) // 2
-    return [low + cut for cut in sorted(cuts, key=lambda cut: abs(cut - middle))[:12]]
+    return [low + cut for cut in sorted(cuts, key=lambda cut: abs(cut - middle))[:6]]
 
 
 @dataclass(slots=True)

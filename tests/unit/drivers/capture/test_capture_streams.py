@@ -507,6 +507,15 @@ def test_follow_finds_tokens_whose_first_piece_travelled_apart() -> None:
     assert (rule.path, rule.seed) == ("$.token", "$.output")
 
 
+def test_first_pieces_that_fit_everywhere_do_not_multiply() -> None:
+    frames = [
+        json.dumps({"kind": "start", "text": "An"}),
+        *(json.dumps({"t": p, "u": p}) for p in cut(REPLY)),
+    ]
+    found = heard(frames, socket=True).prove("An " + PAGE)
+    assert found is None or found.text != REPLY
+
+
 def test_a_rule_survives_its_recipe() -> None:
     found = heard(anthropic()).prove(PAGE)
     assert found is not None
