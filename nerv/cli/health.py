@@ -141,7 +141,20 @@ async def _folders(instance: Instance) -> Finding:
             found=str(error),
             fix="make the folder writable for this user, or choose another with NERV_HOME",
         )
-    return Finding(what="folders", verdict=Verdict.OK, found=f"{instance.data}, {instance.runtime}")
+    return Finding(
+        what="folders",
+        verdict=Verdict.OK,
+        found=", ".join(
+            f"{word} {folder}"
+            for word, folder in (
+                ("config", instance.config),
+                ("providers", instance.recipes),
+                ("data", instance.data),
+                ("logs", instance.logs),
+                ("runtime", instance.runtime),
+            )
+        ),
+    )
 
 
 async def _filesystem(instance: Instance) -> Finding:
