@@ -88,6 +88,8 @@ class BrokerCore:
         self.dead_letters = DeadLetters(max_letters=limits.dead_letters, max_bytes=limits.dead_letter_bytes)
         self.tapping = False
         """Set by the shell while somebody watches: then `take_tapped` yields every routed bundle."""
+        self.backlogged: set[Link] = set()
+        """Links with messages their socket refused; the shell tries each again, in order, and removes the empty."""
         self._software = software
         self._ids = IdSource(incarnation)
         self._links: dict[bytes, Link] = {}
@@ -450,6 +452,7 @@ class BrokerCore:
         self._answers_dropped += len(link.backlog)
         link.backlog.clear()
         link.backlog_bytes = 0
+        self.backlogged.discard(link)
         box = self._boxes.get(link.frame)
         if box is not None and box.holder is link:
             box.holder = None
@@ -472,6 +475,10 @@ class BrokerCore:
             self._requests.append(envelope)
         else:
             self._malformed += 1
+
+    @property
+    def has_requests(self) -> bool:
+        return bool(self._requests)
 
     def take_requests(self) -> list[Envelope]:
         """Commands to the broker itself; the shell answers each with `answer`. They are idempotent, not deduped."""
@@ -524,6 +531,7 @@ class BrokerCore:
             return
         link.backlog.append((source, bundle))
         link.backlog_bytes += len(bundle)
+        self.backlogged.add(link)
 
     def _send_own(self, link: Link, kind: Kind, type_name: str, payload: msgspec.Struct, now: float) -> None:
         self._send(link, b"", self._own_bundle(link.name, kind, type_name, payload, now))
@@ -558,10 +566,6 @@ class BrokerCore:
         link = self._links.get(identity)
         if link is not None:
             self._end(link, now, "connection lost")
-
-    def backlogs(self) -> Iterator[Link]:
-        """Links with messages their socket refused; the shell tries the first of each again, in order."""
-        return (link for link in self._links.values() if link.backlog)
 
     # -- time -------------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ from nerv.bus.peer_socket import Endpoints
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.messages import PeerChanged
 
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 TAP = "tap."
 _READ_AT_ONCE = 256
 _TICK = 0.1
@@ -113,13 +115,13 @@ class Broker:
         if not self._open:
             return
         now = self._clock.monotonic()
-        receive = self._router.recv_multipart
+        router = self._router
         core_receive = self.core.receive
         for _ in range(_READ_AT_ONCE):
-            try:
-                frames = receive(zmq.DONTWAIT)
-            except zmq.Again:
+            # Asking first is cheaper than the exception that an empty socket raises.
+            if not int(router.getsockopt(_EVENTS)) & _POLLIN:
                 break
+            frames = router.recv_multipart(_DONTWAIT)
             if len(frames) == 3:
                 core_receive(frames[0], frames[1], frames[2], now)
             else:
@@ -127,12 +129,13 @@ class Broker:
         else:
             self._loop.call_soon(self._read_commands)
         self._flush()
-        if int(self._router.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if int(router.getsockopt(_EVENTS)) & _POLLIN:
             self._loop.call_soon(self._read_commands)
 
     def _flush(self) -> None:
         now = self._clock.monotonic()
-        answer_requests(self.core, now)
+        if self.core.has_requests:
+            answer_requests(self.core, now)
         for message in self.core.outgoing():
             self._send(message, now)
         for change in self.core.take_changes():
@@ -144,12 +147,14 @@ class Broker:
             for _, _, bundle in self.core.take_tapped():
                 for header in headers(bundle):
                     self.publish(f"{TAP}{header.type}", header)
-        if self._backlog_timer is None and any(True for _ in self.core.backlogs()):
+        if self.core.backlogged and self._backlog_timer is None:
             self._backlog_timer = self._loop.call_later(_BACKLOG_RETRY, self._retry_backlogs)
 
     def _send(self, message: tuple[bytes, bytes, bytes], now: float) -> None:
         try:
-            self._router.send_multipart(message, zmq.DONTWAIT)
+            self._router.send(message[0], _DONTWAIT_SNDMORE)
+            self._router.send(message[1], _DONTWAIT_SNDMORE)
+            self._router.send(message[2], _DONTWAIT)
         except zmq.Again:
             self.core.blocked(message)
         except zmq.ZMQError as error:
@@ -162,7 +167,7 @@ class Broker:
         if not self._open:
             return
         now = self._clock.monotonic()
-        for link in list(self.core.backlogs()):
+        for link in list(self.core.backlogged):
             while link.backlog:
                 try:
                     self._router.send_multipart((link.identity, *link.backlog[0]), zmq.DONTWAIT)
@@ -174,6 +179,8 @@ class Broker:
                     self.core.unreachable(link.identity, now)
                     break
                 link.backlog_bytes -= len(link.backlog.popleft()[1])
+            if not link.backlog:
+                self.core.backlogged.discard(link)
         self._flush()
 
     # -- events -----------------------------------------------------------------------------------------------

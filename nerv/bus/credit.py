@@ -34,14 +34,13 @@ class Grant:
         self.received = sent
 
     def wants_renewal(self) -> bool:
-        return self.returned + self.window > self.granted and self.granted - self.received <= self.window // 2
+        """Whether the broker's credit fell to half of the window or less, and there is more to give."""
+        return self.granted - self.received <= self.window // 2 and self.returned + self.window > self.granted
 
-    def renewal(self) -> int | None:
-        """The new limit, if the broker's credit fell to half of the window and there is more to give."""
-        if self.wants_renewal():
-            self.granted = self.returned + self.window
-            return self.granted
-        return None
+    def renew(self) -> int:
+        """Grant all there is to give; the new limit."""
+        self.granted = self.returned + self.window
+        return self.granted
 
 
 class Allowance:

@@ -7,7 +7,6 @@ send). ``now`` is monotonic seconds everywhere; ``epoch`` is what to add to get 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -332,6 +331,8 @@ class PeerCore:
         if self._window.finish(answer):
             self._handled += 1
             self._grant.returned += 1
+            if not self._window.running:
+                self._acks_due = None
             if self._acked:
                 self._acked.discard(answer.causation)
             self._send_answer(answer)
@@ -544,15 +545,15 @@ class PeerCore:
 
     def next_due(self) -> float | None:
         """The time at which `tick` or `outgoing` has something to do, if nothing else happens."""
-        if self.state in (LinkState.FENCED, LinkState.CLOSED):
-            return self._pending.next_due()
-        times = [self._tick_due if self.state is _UP else self._hello_due]
         due = self._pending.next_due()
-        if due is not None:
-            times.append(due)
-        if self._acks_due is not None:
-            times.append(self._acks_due)
-        return min(times)
+        if self.state in (LinkState.FENCED, LinkState.CLOSED):
+            return due
+        link_due = self._tick_due if self.state is _UP else self._hello_due
+        if due is None or link_due < due:
+            due = link_due
+        if self._acks_due is not None and self._acks_due < due:
+            due = self._acks_due
+        return due
 
     def fence(self, info: ErrorInfo) -> None:
         """A younger life of this name is on the bus: every request fails, nothing more is sent."""
@@ -581,24 +582,33 @@ class PeerCore:
         taken, self._outcomes = self._outcomes, []
         return taken
 
-    def outgoing(self, now: float) -> Iterator[Message]:
-        """Frames to send now, in order per target. What is not taken stays."""
-        up = self.state is _UP
-        if up and self._acks_due is not None and now >= self._acks_due:
-            self._flush_acks(now)
-        if up and not self._draining:
-            limit = self._grant.renewal()
-            if limit is not None:
-                self._link(Kind.CREDIT, "link.credit", Credit(limit=limit), now)
-        for queue in (self._answers, self._commands):
-            while queue:
-                target = next(iter(queue))
-                envelopes = queue.pop(target)
-                frame = target.encode()
-                for packed in bundles.pack(
-                    envelopes, max_envelopes=self.limits.bundle_envelopes, max_bytes=self.limits.bundle_bytes
-                ):
-                    yield frame, packed
+    def outgoing(self, now: float) -> list[Message]:
+        """Frames to send now, in order per target; they are the caller's from here on."""
+        if self.state is _UP:
+            if self._acks_due is not None and now >= self._acks_due:
+                self._flush_acks(now)
+            if not self._draining and self._grant.wants_renewal():
+                self._link(Kind.CREDIT, "link.credit", Credit(limit=self._grant.renew()), now)
+        messages: list[Message] = []
+        if self._answers:
+            answers, self._answers = self._answers, {}
+            self._pack(answers, messages)
+        if self._commands:
+            commands, self._commands = self._commands, {}
+            self._pack(commands, messages)
+        return messages
+
+    def _pack(self, queues: dict[PeerName, list[Envelope]], messages: list[Message]) -> None:
+        max_envelopes, max_bytes = self.limits.bundle_envelopes, self.limits.bundle_bytes
+        for target, envelopes in queues.items():
+            frame = target.encode()
+            if len(envelopes) <= max_envelopes:
+                bundle = _encode(envelopes)
+                if len(bundle) <= max_bytes:
+                    messages.append((frame, bundle))
+                    continue
+            packed = bundles.pack(envelopes, max_envelopes=max_envelopes, max_bytes=max_bytes)
+            messages.extend((frame, bundle) for bundle in packed)
 
     def _flush_acks(self, now: float) -> None:
         """Acknowledge what is still in work. Commands answered within ``ack_delay`` never come here."""

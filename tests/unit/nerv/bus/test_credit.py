@@ -13,17 +13,18 @@ def test_credit_is_renewed_when_half_of_it_is_used_and_given_back() -> None:
     grant = Grant(4)
     assert grant.restart() == 4
     grant.received, grant.returned = 1, 1
-    assert grant.renewal() is None
+    assert not grant.wants_renewal()
     grant.received, grant.returned = 2, 2
-    assert grant.renewal() == 6
-    assert grant.renewal() is None
+    assert grant.wants_renewal()
+    assert grant.renew() == 6
+    assert not grant.wants_renewal()
 
 
 def test_without_free_room_there_is_nothing_to_grant() -> None:
     grant = Grant(2)
     grant.restart()
     grant.received = 2
-    assert grant.renewal() is None
+    assert not grant.wants_renewal()
 
 
 def test_spending_more_than_there_is_is_an_error() -> None:
@@ -63,18 +64,18 @@ class CreditMachine(RuleBasedStateMachine):
 
     @rule(lost=st.booleans())
     def renew(self, lost: bool) -> None:
-        limit = self.grant.renewal()
-        if limit is not None and not lost:
-            self.allowance.raise_to(limit)
+        if self.grant.wants_renewal():
+            limit = self.grant.renew()
+            if not lost:
+                self.allowance.raise_to(limit)
 
     @rule()
     def tick(self) -> None:
         """Both sides tell their totals: what was lost is made good."""
         self.grant.reconcile(self.allowance.sent)
         self.allowance.raise_to(self.grant.granted)
-        limit = self.grant.renewal()
-        if limit is not None:
-            self.allowance.raise_to(limit)
+        if self.grant.wants_renewal():
+            self.allowance.raise_to(self.grant.renew())
         assert self.allowance.available > 0 or self.grant.in_hand == 5
 
     @invariant()
