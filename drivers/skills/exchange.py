@@ -244,7 +244,7 @@ class Exchange:
         # Many short answers are polls of one reply: that one of them ended says nothing.
         polled = not bytes_at
         last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
-        broken = any(s.failure is not None and "ABORTED" not in s.failure for s in wire.streams)
+        broken = any("ABORTED" not in why for _, why in wire.failed)
         alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
             since_submit=now - began,
