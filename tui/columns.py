@@ -8,7 +8,7 @@ from typing import Generic, TypeVar
 
 from kernel.messages import ProviderView
 from kernel.tasks import FINAL_STATES, Stage, Task, TaskState
-from nerv.messages import ActorState, ActorStatus
+from nerv.messages import ActorState, ActorStatus, Tick
 from tui.formats import age, number, one_line, size, sparkline
 from tui.looks import ACTOR_LOOKS, BREAKER_LOOKS, TASK_LOOKS, Tone
 from tui.model import ClusterModel
@@ -18,6 +18,16 @@ Cell = tuple[str, Tone]
 LAG_SECONDS = 0.25
 """A loop that comes this late has been blocked by something."""
 SHORT_ID = 10
+GAUGE_WORDS = (
+    ("bus_peers", "peers"),
+    ("drivers", "drivers"),
+    ("pages_free", "pages free"),
+    ("tasks_in_hand", "in hand"),
+    ("database_waiting", "waiting to be written"),
+    ("bus_waiting", "waiting"),
+    ("bus_dead_letters", "dead letters"),
+)
+"""Gauges that say what an actor does, in the order they are shown; those at zero are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,14 +114,25 @@ def actor_doing(model: ClusterModel, actor: ActorStatus, now: float) -> Cell:
             return f"{number(waiting)} waiting, {number(running)} running", Tone.BUSY
     if tick is None:
         return "", Tone.FAINT
-    shown = [
-        f"{name.replace('_', ' ')} {number(v)}"
-        for name, v in tick.gauges.items()
-        if not name.endswith("_total")
-    ]
-    if tick.in_flight:
-        shown.insert(0, f"in flight {tick.in_flight}")
-    return (" · ".join(shown[:3]), Tone.PLAIN) if shown else ("idle", Tone.FAINT)
+    return _from_gauges(model, actor.name, tick, now)
+
+
+def _from_gauges(model: ClusterModel, name: str, tick: Tick, now: float) -> Cell:
+    gauges = tick.gauges
+    if gauges.get("browser_up") == 0.0:
+        return "browser is starting", Tone.WAIT
+    open_breakers = sum(value > 0 for gauge, value in gauges.items() if gauge.startswith("breaker_state{"))
+    if open_breakers:
+        return f"{open_breakers} breakers not closed (b shows them)", Tone.WAIT
+    if "pages" in gauges:
+        return f"{number(gauges.get('pages_free', 0))} of {number(gauges['pages'])} pages free", Tone.FAINT
+    shown = [f"{number(gauges[gauge])} {words}" for gauge, words in GAUGE_WORDS if gauges.get(gauge)]
+    commits = model.commit_rates[name].per_second(now) if name in model.commit_rates else None
+    if commits:
+        shown.insert(0, f"{number(round(commits, 1))} commits/s")
+    if tick.in_flight and name != "bus":
+        shown.insert(0, f"{tick.in_flight} in flight")
+    return (" · ".join(shown), Tone.PLAIN) if shown else ("idle", Tone.FAINT)
 
 
 def task_columns() -> tuple[Column[Task], ...]:

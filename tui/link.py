@@ -7,7 +7,8 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 from kernel.messages import (
     KERNEL,
@@ -55,13 +56,21 @@ class BusEvent(Protocol):
 
 class BusSubscription(Protocol):
     def __aiter__(self) -> AsyncIterator[BusEvent]: ...
-    async def __aenter__(self) -> BusSubscription: ...
-    async def __aexit__(self, *exc: object) -> object: ...
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+    @property
+    def attached(self) -> int:
+        """Grows when the broker was lost and found: events may be missing without a gap in their numbers."""
+        ...
 
 
 class BusClient(Protocol):
     """What the monitor needs of a client; nerv.Client has it, and a test can have it."""
 
+    @property
+    def connected(self) -> bool: ...
     async def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Message: ...
     def subscribe(self, *topics: str, capacity: int = 1024) -> BusSubscription: ...
 
@@ -140,6 +149,7 @@ class Feed:
             async with client.subscribe(*TOPICS, capacity=EVENT_CAPACITY) as events:
                 self.client = client
                 self.model.link_up()
+                group.create_task(self._watch_link(client, events))
                 group.create_task(self._watch_status(client))
                 group.create_task(self._watch_counts(client))
                 group.create_task(self._watch_tasks(client))
@@ -150,6 +160,23 @@ class Feed:
             raise _ConnectionDead(ErrorInfo(code=ErrorCode.DISCONNECTED, reason="the client was closed"))
 
     # -- one loop for each source, so that a dead one does not delay the others -----------------------------------
+
+    async def _watch_link(self, client: BusClient, events: BusSubscription) -> None:
+        """The client finds a new broker by itself; the model must know when it has none, and resync when it has."""
+        attached = events.attached
+        while True:
+            await asyncio.sleep(STEP_SECONDS)
+            if not client.connected:
+                if self.model.attached:
+                    self.model.link_suspended(
+                        ErrorInfo(
+                            code=ErrorCode.DISCONNECTED, reason="the bus does not answer; looking for it"
+                        )
+                    )
+            elif not self.model.attached or events.attached != attached:
+                attached = events.attached
+                self.model.link_up()
+                self._wake_status.set()
 
     async def _watch_status(self, client: BusClient) -> None:
         failures = 0

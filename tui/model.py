@@ -34,8 +34,9 @@ SILENT_SECONDS = 5.0
 """An actor that has not ticked for this long is shown as silent (the bus's own measure: five ticks)."""
 HOLD_SECONDS = 4.0
 """How long the reply of a task that has ended stays in view before the next running task is shown."""
-BUS_COUNTERS = ("envelopes_total", "messages_total", "routed_total", "forwarded_total", "delivered_total")
-"""Names under which the bus may count what it carries; the first that is there is used."""
+BUS_COUNTERS = ("bus_messages_total", "bus_events_total")
+"""Gauges of the broker's tick that together count what it carries."""
+COMMIT_COUNTER = "database_commits_total"
 
 
 class LinkState(StrEnum):
@@ -75,6 +76,7 @@ class ClusterModel:
         self.reply: ReplyText | None = None
         self.message_rate = Rate(window=5.0)
         self.done_rate = Rate(window=60.0)
+        self.commit_rates: dict[str, Rate] = {}
         self._selected_ended_at: float | None = None
 
     # -- the link ---------------------------------------------------------------------------------------------
@@ -106,6 +108,12 @@ class ClusterModel:
         self.next_attempt_at = next_attempt_at
         self.version += 1
 
+    def link_suspended(self, error: ErrorInfo) -> None:
+        """The client has lost the broker and looks for it by itself."""
+        self.attached = False
+        self.link_error = error
+        self.version += 1
+
     def resync(self) -> None:
         """Events may have been missed: every snapshot is to be taken again."""
         self.needs_resync = True
@@ -129,9 +137,12 @@ class ClusterModel:
         self._heard(now)
         self.cluster = status
         self.actors = {actor.name: actor for actor in status.actors[:MAX_ACTORS]}
-        for known in (self.ticks, self.cpu):
-            for name in [name for name in known if name not in self.actors]:
-                del known[name]
+        for name in [
+            name for name in (*self.ticks, *self.cpu, *self.commit_rates) if name not in self.actors
+        ]:
+            self.ticks.pop(name, None)
+            self.cpu.pop(name, None)
+            self.commit_rates.pop(name, None)
         for actor in self.actors.values():
             self.cpu.setdefault(actor.name, deque(maxlen=CPU_HISTORY)).append(actor.cpu_percent)
 
@@ -170,10 +181,12 @@ class ClusterModel:
         self._heard(now)
         match message:
             case Tick():
-                self.ticks[message.actor] = message
-                self._count_messages(message, now)
+                if message.actor in self.ticks or len(self.ticks) < MAX_ACTORS:
+                    self.ticks[message.actor] = message
+                    self._count(message, now)
             case ActorChanged(status=status):
-                self.actors[status.name] = status
+                if status.name in self.actors or len(self.actors) < MAX_ACTORS:
+                    self.actors[status.name] = status
                 if status.state is not ActorState.READY:
                     self.ticks.pop(status.name, None)
             case TaskChanged(task=task):
@@ -266,12 +279,12 @@ class ClusterModel:
         self.heard_at = now
         self.version += 1
 
-    def _count_messages(self, tick: Tick, now: float) -> None:
-        if tick.actor != "bus":
-            return
-        total = next((tick.gauges[name] for name in BUS_COUNTERS if name in tick.gauges), None)
-        if total is not None:
-            self.message_rate.add(total, now)
+    def _count(self, tick: Tick, now: float) -> None:
+        if tick.actor == "bus":
+            self.message_rate.add(sum(tick.gauges.get(name, 0.0) for name in BUS_COUNTERS), now)
+        if COMMIT_COUNTER in tick.gauges:
+            rate = self.commit_rates.setdefault(tick.actor, Rate(window=5.0))
+            rate.add(tick.gauges[COMMIT_COUNTER], now)
 
     def _put_task(self, task: Task, now: float) -> None:
         known = self.tasks.get(task.id)

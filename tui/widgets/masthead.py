@@ -69,11 +69,16 @@ def link_line(model: ClusterModel, now: float, width: int, *, read_only: bool = 
             line.append(number(round(rate)), STYLES[Tone.BUSY])
             line.append(" msg/s", FAINT)
             if width >= 110:
-                line.append(" " + sparkline(tuple(model.message_rate.history), 16).strip(), STYLES[Tone.BUSY])
+                line.append(" " + _bars(model), STYLES[Tone.BUSY])
         right.append(f"up {age(now - model.cluster.started_at)}", FAINT)
         if width >= 100:
             right.append(f"  v{model.cluster.version}", FAINT)
     return _spread(line, right, width)
+
+
+def _bars(model: ClusterModel) -> str:
+    history = tuple(model.message_rate.history)
+    return sparkline(history, 16, top=max(history, default=0.0) * 1.25).strip()
 
 
 def _link_words(model: ClusterModel, state: LinkState, now: float) -> str:

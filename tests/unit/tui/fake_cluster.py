@@ -98,6 +98,8 @@ class Event:
 
 
 class Subscription:
+    attached = 1
+
     def __init__(self, client: FakeClient, topics: tuple[str, ...]) -> None:
         self.topics = topics
         self.queue: asyncio.Queue[Event] = asyncio.Queue()
@@ -121,6 +123,10 @@ class FakeClient:
     def __init__(self, cluster: FakeCluster) -> None:
         self.cluster = cluster
         self.subscriptions: list[Subscription] = []
+
+    @property
+    def connected(self) -> bool:
+        return self.cluster.up
 
     async def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Message:
         await asyncio.sleep(0)
