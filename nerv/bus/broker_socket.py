@@ -200,19 +200,20 @@ class Broker:
 
     def _publish_frames(self, frames: tuple[bytes, bytes, bytes] | list[bytes]) -> None:
         try:
-            self._out.send_multipart(frames, zmq.DONTWAIT)
+            self._out.send(frames[0], _DONTWAIT_SNDMORE)
+            self._out.send(frames[1], _DONTWAIT_SNDMORE)
+            self._out.send(frames[2], _DONTWAIT)
         except zmq.Again:
             self._events_refused += 1
 
     def _read_events(self) -> None:
         if not self._open:
             return
-        receive = self._in.recv_multipart
+        events = self._in
         for _ in range(_READ_AT_ONCE):
-            try:
-                frames = receive(zmq.DONTWAIT)
-            except zmq.Again:
+            if not int(events.getsockopt(_EVENTS)) & _POLLIN:
                 return
+            frames = events.recv_multipart(_DONTWAIT)
             if len(frames) == 3:
                 self._events_forwarded += 1
                 self._publish_frames(frames)

@@ -469,11 +469,11 @@ class Peer:
     def _read_events(self) -> None:
         if self._closed:
             return
+        subscriber = self._subscriber
         for _ in range(_READ_AT_ONCE):
-            try:
-                frames = self._subscriber.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
+            if not int(subscriber.getsockopt(_EVENTS)) & _POLLIN:
                 return
+            frames = subscriber.recv_multipart(_DONTWAIT)
             if len(frames) == 3:
                 self._on_event(frames[0].decode("utf-8", "replace"), frames[1], frames[2])
         self._loop.call_soon(self._read_events)
@@ -517,6 +517,8 @@ class Peer:
     def _flush(self) -> None:
         dealer = self._dealer
         unsent = self._unsent
+        if unsent and self._core.state is not LinkState.UP:
+            unsent.clear()  # only the newest HELLO matters; without a broker they would pile up
         unsent.extend(self._core.outgoing(self._monotonic()))
         try:
             while unsent:
@@ -532,14 +534,17 @@ class Peer:
             self._loop.call_soon(self._read_commands)
 
     def _flush_events(self) -> None:
-        events = self._events
+        events, publisher = self._events, self._publisher
         try:
             while events:
-                self._publisher.send_multipart(events[0], zmq.DONTWAIT)
+                topic, numbers, body = events[0]
+                publisher.send(topic, _DONTWAIT_SNDMORE)
+                publisher.send(numbers, _DONTWAIT_SNDMORE)
+                publisher.send(body, _DONTWAIT)
                 events.popleft()
         except zmq.Again:
             return
-        if int(self._publisher.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+        if int(publisher.getsockopt(_EVENTS)) & _POLLIN:
             self._loop.call_soon(self._read_publisher)
 
     # -- time -------------------------------------------------------------------------------------------------
@@ -548,7 +553,7 @@ class Peer:
         due = self._core.next_due()
         now = self._loop.time()
         wait = _SAFETY if due is None else max(0.0, min(_SAFETY, due - self._monotonic()))
-        if self._unsent or (self._attached and self._events):
+        if (self._unsent and self._core.state is LinkState.UP) or (self._attached and self._events):
             wait = min(wait, _BLOCKED_RETRY)
         if self._timer is not None:
             if self._timer_due <= now + wait + 0.001 and not self._timer.cancelled():

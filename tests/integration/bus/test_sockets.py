@@ -408,3 +408,14 @@ async def test_the_synchronous_client_does_the_same(bus: RunningBus) -> None:
     assert await asyncio.to_thread(work) == [Ok(), Ok(), "tick.x"]
     stop.set()
     await asyncio.gather(*publishing)
+
+
+async def test_without_a_broker_a_peer_keeps_nothing_but_its_greeting(bus: RunningBus) -> None:
+    await bus.stop_broker()
+    peer = Peer(bus.endpoints, name="lonely")
+    await peer.open()
+    await asyncio.sleep(1.2)
+    assert len(peer._unsent) <= 1
+    bus.start_broker()
+    await peer.wait_connected(5.0)
+    await peer.close()
