@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import shutil
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -80,6 +83,7 @@ class BrowserSession:
         self._dead = False
         self._started = time.monotonic()
         self._process: psutil.Process | None = None
+        self._folder = ""
         self.pages_opened = 0
         browser.on("disconnected", self._disconnected)
 
@@ -87,6 +91,8 @@ class BrowserSession:
     async def launch(cls, config: BrowserConfig) -> BrowserSession:
         """Start Chromium. Raises a NervError (no browser found) or Trouble (it does not start in time)."""
         executable = await asyncio.to_thread(find_browser, config.executable)
+        # Chromium's own temporary files go here: one that is killed leaves them behind.
+        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="nerv-browser-")
         playwright: Playwright | None = None
         try:
             async with asyncio.timeout(config.launch_seconds):
@@ -96,6 +102,7 @@ class BrowserSession:
                     executable_path=str(executable),
                     headless=config.headless,
                     args=config.arguments(),
+                    env={**os.environ, "TMPDIR": folder},
                     chromium_sandbox=False if "--no-sandbox" in config.arguments() else None,
                     handle_sigint=False,
                     handle_sigterm=False,
@@ -106,9 +113,11 @@ class BrowserSession:
                 with contextlib.suppress(PlaywrightError, TimeoutError):
                     async with asyncio.timeout(CLOSE_SECONDS):
                         await playwright.stop()
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
             reason = (str(error).splitlines() or [f"no answer within {config.launch_seconds:g} s"])[0]
             raise trouble(TroubleKind.BROWSER_DEAD, f"{executable} does not start: {reason}") from error
         session = cls(config, playwright, browser)
+        session._folder = folder
         session._process = await asyncio.to_thread(_find_process, config.marker)
         return session
 
@@ -291,6 +300,8 @@ class BrowserSession:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._playwright.stop()
         await asyncio.to_thread(_kill_tree, self._process)
+        if self._folder:
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
     async def _stop_tasks(self) -> None:
         tasks = tuple(self._tasks)
