@@ -34,6 +34,7 @@ from benchmarks.bare_bus import BarePeer
 from nerv.bus.envelope import PeerName
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.peer_socket import Endpoints, Peer, endpoints_of
+from nerv.bus.subscription import Subscription
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.instance import Instance
 
@@ -118,7 +119,7 @@ def process(*command: str, environ: dict[str, str] | None = None) -> Iterator[su
 
 async def until(ready: Callable[[], bool]) -> None:
     async with asyncio.timeout(START_SECONDS):
-        while not ready():
+        while not ready():  # noqa: ASYNC110 - another process gets ready
             await asyncio.sleep(0.02)
 
 
@@ -148,8 +149,7 @@ async def nerv_requests(endpoints: Endpoints, responder: object, name: str) -> A
 
 
 @contextlib.asynccontextmanager
-async def nats_requests(folder: Path) -> AsyncIterator[Request]:
-    server = shutil.which("nats-server") or "/usr/sbin/nats-server"
+async def nats_requests(folder: Path, server: str) -> AsyncIterator[Request]:
     with process(server, "-a", "127.0.0.1", "-p", "-1", "--ports_file_dir", str(folder)) as running:
         ports = folder / f"nats-server_{running.pid}.ports"
         await until(lambda: ports.exists() and bool(re.search(r'"nats"', ports.read_text())))
@@ -251,11 +251,13 @@ def _spread(times: list[float]) -> dict[str, float]:
     return {"median_us": round(cuts[49], 1), "p99_us": round(cuts[98], 1), "count": len(times)}
 
 
-async def requests(folder: Path, endpoints: Endpoints, seconds: float, rounds: int) -> dict[str, Any]:
+async def requests(
+    folder: Path, endpoints: Endpoints, seconds: float, rounds: int, nats_server: str
+) -> dict[str, Any]:
     async with contextlib.AsyncExitStack() as stack:
         enter = stack.enter_async_context
         systems: dict[str, Request] = {
-            "nats": await enter(nats_requests(folder)),
+            "nats": await enter(nats_requests(folder, nats_server)),
             "bare_bundled": await enter(bare_requests(folder, bundled=True)),
             "bare_frame_each": await enter(bare_requests(folder, bundled=False)),
             "nerv": await enter(nerv_requests(endpoints, CoroutineResponder(), "coroutine")),
@@ -264,7 +266,7 @@ async def requests(folder: Path, endpoints: Endpoints, seconds: float, rounds: i
         }
         rates: dict[str, list[float]] = {name: [] for name in systems}
         singles: dict[str, list[float]] = {name: [] for name in systems}
-        for name, request in systems.items():
+        for request in systems.values():
             await pipelined(request, 0.3)
         for _ in range(rounds):
             for name, request in systems.items():
@@ -307,7 +309,7 @@ async def events(endpoints: Endpoints, subscribers: int, seconds: float) -> dict
         for _ in range(20):
             publisher.publish("bench.x", Beat(data=DATA))
             published += 1
-        while min(subscription.statistics().received for subscription in subscriptions) < published - 500:
+        while _received(subscriptions) < published - 500:
             if time.perf_counter() - started > seconds + START_SECONDS:
                 raise RuntimeError("events were lost")
             await asyncio.sleep(0)
@@ -315,7 +317,7 @@ async def events(endpoints: Endpoints, subscribers: int, seconds: float) -> dict
             while subscription.get_nowait() is not None:
                 pass
     async with asyncio.timeout(START_SECONDS):
-        while min(subscription.statistics().received for subscription in subscriptions) < published:
+        while _received(subscriptions) < published:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0.001)
     elapsed = time.perf_counter() - started
     missed = sum(subscription.statistics().missed for subscription in subscriptions)
@@ -327,6 +329,11 @@ async def events(endpoints: Endpoints, subscribers: int, seconds: float) -> dict
         "delivered_per_second": round(published * subscribers / elapsed),
         "missed": missed,
     }
+
+
+def _received(subscriptions: list[Subscription]) -> int:
+    """By the slowest of them."""
+    return min(subscription.statistics().received for subscription in subscriptions)
 
 
 async def crowd(endpoints: Endpoints, broker: psutil.Process, count: int) -> dict[str, float]:
@@ -364,7 +371,7 @@ def hello_of(peer: Peer) -> tuple[bytes, bytes]:
     return next(iter(core.outgoing(0.0)))
 
 
-async def measure(seconds: float, rounds: int) -> dict[str, Any]:
+async def measure(seconds: float, rounds: int, nats_server: str, nats_version: str) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="nb-"))
     try:
         async with nerv_bus(folder) as (endpoints, broker):
@@ -373,13 +380,8 @@ async def measure(seconds: float, rounds: int) -> dict[str, Any]:
                 "payload_bytes": len(_encode(Echo(data=DATA))),
                 "seconds_per_round": seconds,
                 "rounds": rounds,
-                "nats_server": subprocess.run(
-                    [shutil.which("nats-server") or "/usr/sbin/nats-server", "--version"],
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                ).stdout.strip(),
-                "requests": await requests(folder, endpoints, seconds, rounds),
+                "nats_server": nats_version,
+                "requests": await requests(folder, endpoints, seconds, rounds, nats_server),
                 "events": {str(count): await events(endpoints, count, seconds) for count in (1, 10, 50)},
                 "crowd": await crowd(endpoints, broker, 1000),
             }
@@ -393,7 +395,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="medians are taken over so many (default 5)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    print(json.dumps(uvloop.run(measure(options.seconds, options.rounds)), indent=2))
+    server = shutil.which("nats-server") or shutil.which("nats-server", path="/usr/sbin")
+    if server is None:
+        parser.error("nats-server is not installed; on Debian: apt install nats-server")
+    version = subprocess.run([server, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    print(json.dumps(uvloop.run(measure(options.seconds, options.rounds, server, version)), indent=2))
 
 
 if __name__ == "__main__":
