@@ -33,7 +33,7 @@ async def test_every_kind_of_reply_is_read_from_the_wire(name: str) -> None:
     async with frontend(name, pace=Pace(chunks=30, seconds=0.8)) as ui, chromium() as browser:
         page = await browser.new_page()
         wire = await WireCapture.attach(page)
-        await page.goto(ui.url)
+        await page.goto(ui.url, wait_until="networkidle")  # some take no prompt before their socket is open
         rule: StreamRule | None = None
         for count, kind in enumerate(KINDS, 1):
             prompt = f"{kind} question number {count}"
@@ -59,13 +59,16 @@ async def test_every_kind_of_reply_is_read_from_the_wire(name: str) -> None:
 
 
 async def drawn(page: Page, area: str, expected: str) -> ElementHandle:
-    """The reply's element, when it shows the last line and has stopped to change."""
-    last, before = expected.split()[-1], ""
+    """The newest element that shows this reply, when it has not changed for a while."""
+    marks = {word.strip("#*_`.:") for line in expected.strip().split("\n")[:1] for word in line.split()} - {
+        ""
+    }
+    seen: list[str] = []
     async with asyncio.timeout(40):
         while True:
             elements = await page.query_selector_all(area)
             text = await elements[-1].inner_text() if elements else ""
-            if last in text and text == before:
+            seen = [*seen[-3:], text]
+            if all(mark in text for mark in marks) and len(seen) == 4 and len(set(seen)) == 1:
                 return elements[-1]
-            before = text
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(0.4)
