@@ -130,7 +130,7 @@ def read_recipe(path: Path) -> Recipe:
         key = key.strip("`").removeprefix("$.") or "(top level)"
         raise NervError(
             invalid(
-                f"{path}: {key}: {reason}", field=key, fix="See docs/recipes.md for the keys of a recipe."
+                f"{path}: {key}: {reason}", field=key, fix="See docs/providers.md for the keys of a recipe."
             )
         ) from error
     if recipe.name != path.stem:

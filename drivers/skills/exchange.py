@@ -76,6 +76,8 @@ class Exchange:
         self.submitted_at: float | None = None
         self.first_text_at: float | None = None
         self.changed_at = 0.0
+        self.alive_at = asyncio.get_running_loop().time()
+        """When the page last gave a sign of life."""
         self.busy_signatures: set[str] = set()
         self.busy_controls_at: float | None = None
         self.input_was_there = False
@@ -158,7 +160,7 @@ class Exchange:
         report = msgspec.json.decode(message.encode("utf-8", "surrogatepass"), type=Report)
         if report.id != self.id:
             return
-        now = self._loop.time()
+        now = self.alive_at = self._loop.time()
         before = self.text
         if report.offset or report.text or report.rewritten:
             self.text = utf16_prefix(self.text, report.offset) + report.text

@@ -16,6 +16,9 @@ from drivers.trouble import HttpFailure, Trouble, from_http, trouble
 from kernel.tasks import Finish, ReplySource, Stage, TroubleKind
 
 LIVENESS_SECONDS = 2.0
+FROZEN_SECONDS = 15.0
+"""A page that shows no life for so long is frozen. A busy machine makes healthy ones silent for seconds, and
+giving one up early loses the reply on every page that keeps no conversations."""
 ALERT_SECONDS = 1.5
 PROVE_SECONDS = 0.1
 FINAL_SECONDS = 8.0
@@ -86,10 +89,12 @@ async def check_alive(exchange: Exchange) -> None:
     """Does the page still answer, and is the in-page script of this exchange still there? Raises Trouble."""
     if not await exchange.page.healthy():
         exchange.page.check()
-        if not await exchange.page.healthy():
-            raise trouble(
-                TroubleKind.PAGE_FROZEN, "the page does not answer within a second", stage=Stage.ACCEPTED
-            )
+        silent = exchange.now - exchange.alive_at
+        if silent >= FROZEN_SECONDS:
+            reason = f"the page has not answered for {silent:.0f} s"
+            raise trouble(TroubleKind.PAGE_FROZEN, reason, stage=Stage.ACCEPTED)
+        return
+    exchange.alive_at = exchange.now
     try:
         if not await exchange.page.call(exchange.frame, "look", into=bool):
             exchange.lost = True
