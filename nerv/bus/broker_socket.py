@@ -28,7 +28,7 @@ _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 TAP = "tap."
 _READ_AT_ONCE = 256
-_TICK = 0.1
+_TICK = 0.2
 _BACKLOG_RETRY = 0.005
 
 _log = logging.getLogger("nerv.bus")
