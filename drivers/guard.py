@@ -14,7 +14,7 @@ from kernel.tasks import TaskError, TroubleKind
 
 T = TypeVar("T")
 
-PAGE_SECONDS = 8.0
+PAGE_SECONDS = 15.0
 """How long one call into a page may take before the page is taken for frozen."""
 
 
