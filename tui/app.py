@@ -28,6 +28,7 @@ from tui.actions import ACTIONS, CHANGING, bindings
 from tui.columns import actor_columns, provider_columns, task_columns
 from tui.commands import Outcome, cancel_task, restart_actor, retry_task
 from tui.filters import HELP, TaskFilter
+from tui.formats import counted
 from tui.link import Connect, Feed
 from tui.looks import THEME
 from tui.model import ClusterModel, LinkState
@@ -143,7 +144,7 @@ class NervTop(App[int]):
             self.actors.styles.height = max(1, self.actors.line_count) + 1 if self._zoomed is None else "1fr"
         restarts = sum(actor.restarts for actor in self.model.actors.values())
         title = f"Actors {self.model.actors_up}/{len(self.model.actors)}" if self.model.actors else "Actors"
-        self._title("#actors-panel", title, f"{restarts} restarts" if restarts else "")
+        self._title("#actors-panel", title, counted(restarts, "restart") if restarts else "")
 
     def _draw_tasks(self, now: float) -> None:
         every = self.model.sorted_tasks()
@@ -334,7 +335,7 @@ class NervTop(App[int]):
             return
         held = len(self.model.tasks_of(actor.name, actor.incarnation))
         consequence = (
-            f"{held} running tasks will go on in another attempt."
+            f"{counted(held, 'running task')} will go on in another attempt."
             if held
             else "No running task is held by it."
         )

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 from kernel.messages import ProviderView
 from kernel.tasks import FINAL_STATES, Stage, Task, TaskState
 from nerv.messages import ActorState, ActorStatus, Tick
-from tui.formats import age, number, one_line, size, sparkline
+from tui.formats import age, counted, number, one_line, size, sparkline
 from tui.looks import ACTOR_LOOKS, BREAKER_LOOKS, TASK_LOOKS, Tone
 from tui.model import ClusterModel
 
@@ -17,7 +17,8 @@ RowT = TypeVar("RowT")
 Cell = tuple[str, Tone]
 LAG_SECONDS = 0.25
 """A loop that comes this late has been blocked by something."""
-SHORT_ID = 10
+SHORT_ID = 8
+"""Characters of a task's id that are shown; commands take a prefix of 6 or more."""
 GAUGE_WORDS = (
     ("bus_peers", "peers"),
     ("drivers", "drivers"),
@@ -123,7 +124,7 @@ def _from_gauges(model: ClusterModel, name: str, tick: Tick, now: float) -> Cell
         return "browser is starting", Tone.WAIT
     open_breakers = sum(value > 0 for gauge, value in gauges.items() if gauge.startswith("breaker_state{"))
     if open_breakers:
-        return f"{open_breakers} breakers not closed (b shows them)", Tone.WAIT
+        return f"{counted(open_breakers, 'breaker')} not closed (b shows)", Tone.WAIT
     if "pages" in gauges:
         return f"{number(gauges.get('pages_free', 0))} of {number(gauges['pages'])} pages free", Tone.FAINT
     shown = [f"{number(gauges[gauge])} {words}" for gauge, words in GAUGE_WORDS if gauges.get(gauge)]
@@ -155,7 +156,7 @@ def task_columns() -> tuple[Column[Task], ...]:
 
     return (
         Column(title="STATE", width=11, cell=state),
-        Column(title="TASK", width=SHORT_ID, cell=lambda t, now: (t.id, Tone.FAINT)),
+        Column(title="TASK", width=SHORT_ID, cell=lambda t, now: (t.id[:SHORT_ID], Tone.FAINT)),
         Column(title="PROVIDER", width=11, cell=lambda t, now: (t.provider, Tone.PLAIN)),
         Column(title="STAGE", width=9, cell=stage, from_width=96),
         Column(title="WORKER", width=9, cell=worker, from_width=110),

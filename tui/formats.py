@@ -68,8 +68,8 @@ def number(value: float) -> str:
         return f"{value:.0f}"
     if value == int(value) and value < 10_000:
         return str(int(value))
-    if value < 10:
-        return f"{value:.2f}"
+    if value < 100:
+        return f"{value:.2f}" if value < 1 else f"{value:.1f}"
     if value < 1000:
         return f"{value:.0f}"
     for unit in ("k", "M", "G"):
@@ -77,6 +77,11 @@ def number(value: float) -> str:
         if value < 999.5 or unit == "G":
             return f"{value:.1f}{unit}" if value < 99.95 else f"{value:.0f}{unit}"
     raise AssertionError("unreachable")
+
+
+def counted(count: int, noun: str) -> str:
+    """``1 restart``, ``2 restarts``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def sparkline(values: Sequence[float], width: int, *, top: float | None = None) -> str:

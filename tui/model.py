@@ -57,6 +57,8 @@ class ClusterModel:
         self.version = 0
         self.attached = False
         self.heard_at: float | None = None
+        self.listening_since: float | None = None
+        """When the first word came through the present connection: no silence is older than that."""
         self.link_error: ErrorInfo | None = None
         self.connect_attempts = 0
         self.next_attempt_at: float | None = None
@@ -95,6 +97,7 @@ class ClusterModel:
     def link_up(self) -> None:
         """A connection is there (nothing is known through it yet): ask for everything again."""
         self.attached = True
+        self.listening_since = None
         self.link_error = None
         self.next_attempt_at = None
         self.connect_attempts = 0
@@ -266,8 +269,9 @@ class ClusterModel:
         if status is None or status.state is not ActorState.READY:
             return None
         ticked = self.ticks.get(actor)
-        last = max(ticked.at if ticked else 0.0, status.last_tick_at or 0.0, status.started_at or 0.0)
-        return now - last if last and now - last > SILENT_SECONDS else None
+        known = (ticked.at if ticked else None, status.last_tick_at, status.started_at, self.listening_since)
+        last = max((at for at in known if at is not None), default=now)
+        return now - last if now - last > SILENT_SECONDS else None
 
     @property
     def actors_up(self) -> int:
@@ -277,6 +281,8 @@ class ClusterModel:
 
     def _heard(self, now: float) -> None:
         self.heard_at = now
+        if self.listening_since is None:
+            self.listening_since = now
         self.version += 1
 
     def _count(self, tick: Tick, now: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from kernel.tasks import TaskState
 from tui.app import NervTop
 from tui.link import Connect
 from tui.model import LinkState
@@ -20,6 +21,12 @@ def screen_text(app: NervTop) -> str:
     """The screen as plain text, one line per row; what a reader without colours sees."""
     strips = app.screen._compositor.render_strips(app.size)
     return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
+
+
+def _reply_is_missing(app: NervTop) -> bool:
+    """Whether tasks run, but nothing of a reply is in view yet."""
+    running = any(task.state is TaskState.RUNNING for task in app.model.tasks.values())
+    return running and not (app.model.reply is not None and app.model.reply.text)
 
 
 async def take(
@@ -39,7 +46,7 @@ async def take(
             )
             return EXIT_NO_CLUSTER
         end = loop.time() + settle
-        while loop.time() < end:
+        while loop.time() < end or (_reply_is_missing(app) and loop.time() < end + WAIT_SECONDS):
             await pilot.pause(0.2)
         app.draw(force=True)
         await pilot.pause(0.1)

@@ -56,7 +56,7 @@ def make_task(
     number: int, state: TaskState = TaskState.PENDING, *, at: float = 1000.0, **fields: object
 ) -> Task:
     task = Task(
-        id=TaskId(f"task{number:06d}"),
+        id=TaskId(f"t{number:06d}x"),
         kind=TaskKind.CHAT,
         provider="playground",
         prompt=f"Prompt number {number}",
@@ -206,12 +206,14 @@ class FakeCluster:
     def answer(self, message: Message) -> Message:
         match message:
             case SupervisorStatus():
+                now = time.time()
+                actors = [msgspec.structs.replace(actor, last_tick_at=now) for actor in self.actors.values()]
                 return ClusterStatus(
                     instance="test",
                     version="0.1.0",
                     supervisor_pid=1,
                     started_at=time.time() - 130,
-                    actors=tuple(self.actors.values()),
+                    actors=tuple(actors),
                 )
             case QueueStats():
                 return QueueCounts(states=dict(Counter(task.state.value for task in self.tasks.values())))
@@ -249,7 +251,7 @@ def busy_cluster() -> FakeCluster:
     cluster = FakeCluster()
     now = time.time()
     for number in range(12):
-        cluster.tasks[TaskId(f"task{number:06d}")] = make_task(number, TaskState.DONE, at=now - 300 + number)
+        cluster.tasks[TaskId(f"t{number:06d}x")] = make_task(number, TaskState.DONE, at=now - 300 + number)
     waiting = make_task(20, at=now - 8, prompt="Compare the three papers and list where they disagree")
     dead = make_task(21, TaskState.DEAD, at=now - 60, attempt=3)
     running = make_task(
