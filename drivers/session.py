@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +20,7 @@ from drivers.browser import BrowserConfig, find_browser
 from drivers.guard import guarded
 from drivers.page import ChatPage
 from drivers.recipes import Recipe
+from drivers.scratch import make_scratch, remove_scratch
 from drivers.skills.settle import settle
 from drivers.trouble import Trouble, trouble
 from kernel.tasks import TroubleKind
@@ -83,7 +83,7 @@ class BrowserSession:
         self._dead = False
         self._started = time.monotonic()
         self._process: psutil.Process | None = None
-        self._folder = ""
+        self._folder: Path | None = None
         self.pages_opened = 0
         browser.on("disconnected", self._disconnected)
 
@@ -92,7 +92,7 @@ class BrowserSession:
         """Start Chromium. Raises a NervError (no browser found) or Trouble (it does not start in time)."""
         executable = await asyncio.to_thread(find_browser, config.executable)
         # Chromium's own temporary files go here: one that is killed leaves them behind.
-        folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="nerv-browser-")
+        folder = await asyncio.to_thread(make_scratch)
         playwright: Playwright | None = None
         try:
             async with asyncio.timeout(config.launch_seconds):
@@ -102,7 +102,7 @@ class BrowserSession:
                     executable_path=str(executable),
                     headless=config.headless,
                     args=config.arguments(),
-                    env={**os.environ, "TMPDIR": folder},
+                    env={**os.environ, "TMPDIR": str(folder)},
                     chromium_sandbox=False if "--no-sandbox" in config.arguments() else None,
                     handle_sigint=False,
                     handle_sigterm=False,
@@ -113,7 +113,7 @@ class BrowserSession:
                 with contextlib.suppress(PlaywrightError, TimeoutError):
                     async with asyncio.timeout(CLOSE_SECONDS):
                         await playwright.stop()
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+            await asyncio.to_thread(remove_scratch, folder)
             reason = (str(error).splitlines() or [f"no answer within {config.launch_seconds:g} s"])[0]
             raise trouble(TroubleKind.BROWSER_DEAD, f"{executable} does not start: {reason}") from error
         session = cls(config, playwright, browser)
@@ -300,8 +300,8 @@ class BrowserSession:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._playwright.stop()
         await asyncio.to_thread(_kill_tree, self._process)
-        if self._folder:
-            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        if self._folder is not None:
+            await asyncio.to_thread(remove_scratch, self._folder)
 
     async def _stop_tasks(self) -> None:
         tasks = tuple(self._tasks)
