@@ -75,7 +75,7 @@ ACTIONS: tuple[Action, ...] = (
         key="y",
         name="copy",
         label="Copy",
-        help="copy the reply (OSC 52: works over SSH where the terminal allows)",
+        help="copy the reply (OSC 52: over SSH too)",
     ),
     Action(
         key="f5", name="resync", label="Resync", help="ask the cluster for everything again", shown_key="F5"

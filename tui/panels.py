@@ -47,6 +47,9 @@ def reply_title(reply: ReplyText | None, task: Task | None, *, following: bool) 
     return " · ".join(parts)
 
 
+NO_LOGS = "no warning and no error since this monitor began to listen"
+
+
 class ReplyLines:
     """Keeps the wrapped lines of the reply in view, so that a growing one costs only its end."""
 
@@ -114,6 +117,8 @@ class LogLines:
 
     def update(self, model: ClusterModel, width: int) -> tuple[Sequence[TextLine], int]:
         """The lines, and how many of the old ones have gone at the top."""
+        if not model.logs:
+            return (((NO_LOGS, STYLES[Tone.FAINT]),),), 0
         if self._seen == (model.logs_seen, width):
             return self._lines, 0
         seen_before, width_before = self._seen
