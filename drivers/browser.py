@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from nerv.errors import NervError, invalid
+from nerv.errors import ConfigurationError, invalid
 
 SYSTEM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 _MAC_BROWSERS = (
@@ -52,12 +52,12 @@ class BrowserConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_browser(configured: str | None) -> Path:
-    """The configured browser, Playwright's own, or the system's. Raises a NervError that lists what was tried."""
+    """The configured browser, Playwright's own, or the system's. Raises a ConfigurationError that lists what was tried."""
     if configured:
         found = shutil.which(configured)
         if found:
             return Path(found)
-        raise NervError(
+        raise ConfigurationError(
             invalid(
                 f"the configured browser {configured!r} is not there or cannot be run",
                 field="browser",
@@ -74,7 +74,7 @@ def find_browser(configured: str | None) -> Path:
         for path in _MAC_BROWSERS:
             if Path(path).exists():
                 return Path(path)
-    raise NervError(
+    raise ConfigurationError(
         invalid(
             "no browser found: looked for Playwright's own Chromium and, on PATH, " + ", ".join(SYSTEM_NAMES),
             field="browser",

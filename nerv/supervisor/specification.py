@@ -178,7 +178,7 @@ def parse(text: str, path: Path, *, check_modules: bool = True) -> Specification
         line = found.group(1) if found else str(len(text.splitlines()) or 1)
         raise ConfigurationError(
             invalid(
-                f"{path}:{line}: no valid TOML: {str(error).split(' (at ')[0]}",
+                f"{path}, line {line}: no valid TOML: {str(error).split(' (at ')[0]}",
                 field="config",
                 fix="see https://toml.io for the syntax",
             )
@@ -330,7 +330,9 @@ class _Reader:
 
     def _error(self, at: tuple[str, ...], reason: str, fix: str) -> ConfigurationError:
         key = ".".join(at)
-        return ConfigurationError(invalid(f"{self._path}:{self._lines.of(at)}: {reason}", field=key, fix=fix))
+        return ConfigurationError(
+            invalid(f"{self._path}, line {self._lines.of(at)}: {reason}", field=key, fix=fix)
+        )
 
 
 def _enums(shape: type[Any]) -> dict[str, type[Strategy] | type[RestartType]]:
@@ -340,7 +342,7 @@ def _enums(shape: type[Any]) -> dict[str, type[Strategy] | type[RestartType]]:
 def _choices(wrong: str, known: tuple[str, ...]) -> str:
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.6)
     meant = f"did you mean {near[0]!r}? " if near else ""
-    return f"{meant}known here: {', '.join(known)}" if known else "nothing can stand here"
+    return f"{meant}known here: {', '.join(known)}" if known else "none is defined in this file"
 
 
 def _plain(reason: str) -> str:

@@ -42,7 +42,8 @@ def ask(
 ) -> None:
     """Send PROMPT to PROVIDER and print the reply's Markdown. PROMPT "-" reads stdin.
 
-    Ctrl-C stops watching, not the task: `nerv task show ID` has the reply later.
+    Ctrl-C stops watching, not the task: `nerv task show ID` has the reply later. A reply that the page cut off is
+    printed, and ends with code 1.
 
     \b
     nerv ask playground "What is an actor?"
@@ -107,6 +108,10 @@ def _end(session: Session, task: Task, text: str, shown: LiveReply | None) -> Ex
         shown.finish_as(text)
     elif not session.as_json:
         session.data(text, newline=not text.endswith("\n"))
-    if task.reply is not None and task.reply.finish is not Finish.COMPLETE:
-        session.note(f"the reply's end is not certain: {task.reply.finish}")
+    finish = task.reply.finish if task.reply is not None else Finish.COMPLETE
+    if finish is Finish.CUT_OFF:
+        session.note("the reply is cut off: the page did not finish it")
+        return ExitCode.FAILED
+    if finish is Finish.UNPROVEN:
+        session.note("the reply stopped growing, but the page gave no sign of its end")
     return ExitCode.DONE
