@@ -52,7 +52,7 @@ class BrowserConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_browser(configured: str | None) -> Path:
-    """The configured browser, Playwright's own, or the system's. Raises a ConfigurationError that lists what was tried."""
+    """The configured one, Playwright's own, or the system's. Raises ConfigurationError: what was looked for."""
     if configured:
         found = shutil.which(configured)
         if found:

@@ -193,7 +193,7 @@ async def test_reload_over_the_bus_tells_what_it_did_or_what_is_wrong(make_rig: 
             peer, "three is ready", lambda tree: [one.name for one in tree.actors] == ["bus", "one", "three"]
         )
         rig.write(TREE + 'colour = "red"\n')
-        with pytest.raises(RemoteError, match=r"supervisor.toml:\d+: unknown key 'colour'"):
+        with pytest.raises(RemoteError, match=r"supervisor.toml, line \d+: unknown key 'colour'"):
             await peer.request(SUPERVISOR, SupervisorReload())
 
 

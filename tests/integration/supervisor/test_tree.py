@@ -211,7 +211,7 @@ def test_a_reload_changes_only_what_differs(make_rig: Callable[..., Rig]) -> Non
     rig.write("[group.bus]\nstrategie = 3\n")
     os.kill(rig.running.pid, signal.SIGHUP)
     said = until("the mistake is told", lambda: rig.events("not reloaded: nothing is changed"))
-    assert "supervisor.toml:2" in str(said)
+    assert "supervisor.toml, line 2" in str(said)
     assert pids(rig) == before
     assert rig.stop() == 0
 
@@ -220,5 +220,5 @@ def test_a_wrong_file_is_told_before_anything_is_made(make_rig: Callable[..., Ri
     rig = make_rig("[group.bus]\n[actor.bus]\ngrup = 3\n")
     rig.start()
     assert rig.process.wait(20) != 0
-    assert "supervisor.toml:3: unknown key 'grup'" in rig.said()
+    assert "supervisor.toml, line 3: unknown key 'grup'" in rig.said()
     assert not rig.instance.runtime.exists()

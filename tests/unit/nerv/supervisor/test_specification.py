@@ -128,7 +128,7 @@ def test_settings_reach_the_actor_as_json() -> None:
 )
 def test_each_mistake_is_named_by_file_line_key_and_fix(text: str, line: int, field: str, words: str) -> None:
     found = mistake(text)
-    assert found.reason.startswith(f"supervisor.toml:{line}: "), found
+    assert found.reason.startswith(f"supervisor.toml, line {line}: "), found
     assert found.field == field
     assert found.fix
     assert words in str(found)
@@ -136,7 +136,7 @@ def test_each_mistake_is_named_by_file_line_key_and_fix(text: str, line: int, fi
 
 def test_a_syntax_error_is_named_by_its_line() -> None:
     found = mistake(BUS + "memory_mb = = 3\n")
-    assert found.reason.startswith("supervisor.toml:5: no valid TOML")
+    assert found.reason.startswith("supervisor.toml, line 5: no valid TOML")
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
