@@ -76,7 +76,7 @@ def test_a_wrong_file_is_told_and_nothing_is_started(instance: Instance) -> None
 
 def test_an_actor_that_refuses_its_settings_ends_the_start_with_its_own_words(instance: Instance) -> None:
     written(instance, TREE + "[actor.bus.settings]\nlimit = 3\n")
-    with pytest.raises(NervError, match="no such setting: limit") as caught:
+    with pytest.raises(NervError, match="unknown field `limit`") as caught:
         start_detached(instance)
     assert caught.value.code is ErrorCode.INVALID
     assert caught.value.info.field == "actor.bus"
