@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import secrets
+from pathlib import Path
 from types import TracebackType
 
 from nerv.bus.envelope import Envelope
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_socket import DEFAULT_TIMEOUT, Endpoints, Peer, endpoints_of
+from nerv.bus.remote.keys import PLAIN, read_client_key
+from nerv.bus.remote.settings import tcp_endpoints
+from nerv.bus.sockets import Curve
 from nerv.bus.subscription import Subscription
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.errors import NervError, invalid
@@ -28,18 +32,27 @@ class Client:
         instance: Instance | None = None,
         name: str | None = None,
         *,
-        endpoints: Endpoints | None = None,
+        endpoints: Endpoints | str | None = None,
+        key_file: Path | str | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """A client of an instance (default: as NERV_INSTANCE says) or of explicit ``endpoints``.
 
+        ``endpoints`` may be ``"tcp://HOST:PORT"``; NERV_BUS says the same where neither is given. ``key_file``
+        (default: NERV_KEY_FILE) is what `nerv key new` wrote; raises ConfigurationError if it is unusable.
+
         Entering it waits up to ``connect_timeout`` seconds for the broker and raises Disconnected. ``name`` must
-        be unique on the bus; by default it is made of the process id and a random part.
+        be unique on the bus; by default it is made of the process id and a random part. On TCP it must begin with
+        the key's name and a dot, as the default does.
         """
-        chosen = name or f"client-{os.getpid()}-{secrets.token_hex(3)}"
-        where = endpoints or endpoints_of(instance or Instance.locate())
-        self.peer = Peer(where, name=chosen, kind="client", limits=limits)
+        where = _place(instance, endpoints)
+        unique = f"client-{os.getpid()}-{secrets.token_hex(3)}"
+        curve = None
+        if not where.commands.startswith("ipc:"):
+            key_name, curve = _key(key_file or os.environ.get("NERV_KEY_FILE"))
+            unique = f"{key_name}.{unique}"
+        self.peer = Peer(where, name=name or unique, kind="client", limits=limits, curve=curve)
         self._connect_timeout = connect_timeout
 
     @classmethod
@@ -48,11 +61,12 @@ class Client:
         instance: Instance | None = None,
         name: str | None = None,
         *,
-        endpoints: Endpoints | None = None,
+        endpoints: Endpoints | str | None = None,
+        key_file: Path | str | None = None,
         timeout: float = CONNECT_TIMEOUT,
     ) -> Client:
         """The same, in the words of its use: ``async with Client.connect() as client``."""
-        return cls(instance, name, endpoints=endpoints, connect_timeout=timeout)
+        return cls(instance, name, endpoints=endpoints, key_file=key_file, connect_timeout=timeout)
 
     async def __aenter__(self) -> Client:
         try:
@@ -118,3 +132,18 @@ class Client:
     def subscribe(self, *topics: str, capacity: int = 1024) -> Subscription:
         """See :meth:`nerv.bus.peer_socket.Peer.subscribe`."""
         return self.peer.subscribe(*topics, capacity=capacity)
+
+
+def _place(instance: Instance | None, endpoints: Endpoints | str | None) -> Endpoints:
+    chosen = endpoints or (os.environ.get("NERV_BUS") if instance is None else None)
+    if isinstance(chosen, Endpoints):
+        return chosen
+    return tcp_endpoints(chosen, field="bus") if chosen else endpoints_of(instance or Instance.locate())
+
+
+def _key(file: Path | str | None) -> tuple[str, Curve | None]:
+    """The name of the key and what the sockets need of it; without a file, what plain loopback expects."""
+    if not file:
+        return PLAIN, None
+    key = read_client_key(Path(file))
+    return key.name, Curve(key.server.encode(), key.public.encode(), key.secret.encode())

@@ -104,6 +104,11 @@ class Instance:
         return self.state / "logs"
 
     @property
+    def keys(self) -> Path:
+        """The broker's own CURVE pair, and the public keys of clients with their roles."""
+        return self.data / "keys"
+
+    @property
     def scratch(self) -> Path:
         """TMPDIR of actors, one folder each; swept when the actor is reaped and at the next start."""
         return self.runtime / "tmp"

@@ -129,7 +129,7 @@ class PeerChanged(Message, frozen=True, kw_only=True):
     reason: str = ""
 
 
-@VOCABULARY.event("log.line")
+@VOCABULARY.event("log.line", role=Role.OPERATOR)
 class LogLine(Message, frozen=True, kw_only=True):
     """One warning or error of an actor's log, conflated for monitors. Topic ``log.<actor>``."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
@@ -25,11 +26,12 @@ class SyncClient:
         instance: Instance | None = None,
         name: str | None = None,
         *,
-        endpoints: Endpoints | None = None,
+        endpoints: Endpoints | str | None = None,
+        key_file: Path | str | None = None,
         connect_timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         """See :class:`nerv.client.Client`."""
-        self._options = (instance, name, endpoints, connect_timeout)
+        self._options = (instance, name, endpoints, key_file, connect_timeout)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nerv-sync-client", daemon=True)
         self._client: Client
@@ -52,8 +54,10 @@ class SyncClient:
             self._end_loop()
 
     async def _open(self) -> None:
-        instance, name, endpoints, connect_timeout = self._options
-        self._client = Client(instance, name, endpoints=endpoints, connect_timeout=connect_timeout)
+        instance, name, endpoints, key_file, connect_timeout = self._options
+        self._client = Client(
+            instance, name, endpoints=endpoints, key_file=key_file, connect_timeout=connect_timeout
+        )
         await self._client.__aenter__()
 
     def _end_loop(self) -> None:

@@ -132,12 +132,40 @@ class BrokerCore:
         else:
             self._send(box.holder, link.frame, bundle)
 
-    def malformed(self, identity: bytes) -> None:
-        """A message of the wrong number of frames came from this peer."""
+    def malformed(self, identity: bytes, reason: str = "a message has two frames: target and bundle") -> None:
+        """A message that is none, for example one of the wrong number of frames, came from this peer."""
         self._malformed += 1
         link = self._links.get(identity)
         if link is not None:
-            self._refuse_bundle(link, "a message has two frames: target and bundle", link.last_heard)
+            self._refuse_bundle(link, reason, link.last_heard)
+
+    def refuse(self, identity: bytes, command: Envelope, error: ErrorInfo, now: float) -> None:
+        """The shell did not let this command in: its sender gets ERROR. (A stranger gets nothing: it must greet.)"""
+        link = self._links.get(identity)
+        if link is None or link.name != command.source:
+            return
+        answer = Envelope(
+            id=self._ids.next(),
+            kind=Kind.ERROR,
+            type="error",
+            source=BROKER,
+            target=command.source,
+            correlation=command.correlation,
+            causation=command.id,
+            trace=command.trace,
+            sent_at=now + self.epoch,
+            attempt=command.attempt,
+            payload=msgspec.Raw(_encode(error)),
+        )
+        link.last_heard = now
+        self._send(link, b"", bundles.encode([answer]))
+
+    def ban(self, identity: bytes, error: ErrorInfo, now: float) -> None:
+        """This peer is not welcome (any more): it is told to end, and its name is free."""
+        link = self._links.get(identity)
+        if link is not None:
+            self._end(link, now, error.reason)
+        self._out.append((identity, b"", self._own_bundle("", Kind.ERROR, "error", error, now)))
 
     def _route_commands(self, link: Link, target: bytes, bundle: bytes, count: int, now: float) -> None:
         self._commands += count

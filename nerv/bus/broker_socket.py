@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import zmq
@@ -24,11 +25,16 @@ from nerv.bus.peer_socket import Endpoints
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.messages import PeerChanged
 
+if TYPE_CHECKING:
+    from nerv.bus.remote.door import Door
+
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 TAP = "tap."
 _READ_AT_ONCE = 256
 _TICK = 0.2
+_REMOTE = b"\xff"
+"""How the routing id of a peer behind the door begins."""
 _BACKLOG_RETRY = 0.005
 
 _log = logging.getLogger("nerv.bus")
@@ -52,8 +58,11 @@ class Broker:
         clock: Clock | None = None,
         incarnation: Incarnation | None = None,
         software: str = "",
+        door: Door | None = None,
     ) -> None:
+        """``door``: also be there for peers beyond this machine's directory (`nerv.bus.remote`)."""
         self.endpoints = endpoints
+        self._door = door
         self.incarnation = incarnation or new_incarnation()
         self._clock: Clock = clock or SystemClock()
         self._limits = limits.check()
@@ -94,7 +103,22 @@ class Broker:
         for socket, read in self._readers:
             self._loop.add_reader(socket.fileno(), read)
         self._in.send(b"\x01")
+        if self._door is not None:
+            self._open_door(self._door)
         self._on_timer()
+
+    def _open_door(self, door: Door) -> None:
+        from nerv.bus.remote.door import House  # not needed, and not loaded, where nobody comes from outside
+
+        house = House(
+            core=self.core,
+            clock=self._clock,
+            ids=self._ids,
+            flush=self._flush,
+            forward=self._forward,
+            tap_changed=self._on_taps,
+        )
+        door.open(house, self._context)
 
     async def close(self) -> None:
         if not self._open:
@@ -104,6 +128,8 @@ class Broker:
         for timer in (self._timer, self._backlog_timer):
             if timer is not None:
                 timer.cancel()
+        if self._door is not None:
+            self._door.close()
         for socket, _ in self._readers:
             self._loop.remove_reader(socket.fileno())
             socket.close()
@@ -152,6 +178,9 @@ class Broker:
 
     def _send(self, message: tuple[bytes, bytes, bytes], now: float) -> None:
         try:
+            if self._door is not None and message[0][:1] == _REMOTE:
+                self._door.send(message)
+                return
             self._router.send(message[0], _DONTWAIT_SNDMORE)
             self._router.send(message[1], _DONTWAIT_SNDMORE)
             self._router.send(message[2], _DONTWAIT)
@@ -170,7 +199,10 @@ class Broker:
         for link in list(self.core.backlogged):
             while link.backlog:
                 try:
-                    self._router.send_multipart((link.identity, *link.backlog[0]), zmq.DONTWAIT)
+                    if self._door is not None and link.identity[:1] == _REMOTE:
+                        self._door.send((link.identity, *link.backlog[0]))
+                    else:
+                        self._router.send_multipart((link.identity, *link.backlog[0]), zmq.DONTWAIT)
                 except zmq.Again:
                     break
                 except zmq.ZMQError as error:
@@ -198,7 +230,13 @@ class Broker:
         )
         self._publish_frames((topic.encode(), self._numbering.next(topic), _encode(envelope)))
 
-    def _publish_frames(self, frames: tuple[bytes, bytes, bytes] | list[bytes]) -> None:
+    def _forward(self, frames: Sequence[bytes]) -> None:
+        self._events_forwarded += 1
+        self._publish_frames(frames)
+
+    def _publish_frames(self, frames: Sequence[bytes]) -> None:
+        if self._door is not None and not self._door.publish(frames):
+            self._events_refused += 1
         try:
             self._out.send(frames[0], _DONTWAIT_SNDMORE)
             self._out.send(frames[1], _DONTWAIT_SNDMORE)
@@ -246,7 +284,10 @@ class Broker:
                 self._taps.add(topic)
             else:
                 self._taps.discard(topic)
-            self.core.tapping = bool(self._taps)
+            self._on_taps()
+
+    def _on_taps(self) -> None:
+        self.core.tapping = bool(self._taps) or (self._door is not None and self._door.tapped)
 
     # -- time -------------------------------------------------------------------------------------------------
 

@@ -101,7 +101,7 @@ class DeadLetterDrop(Message, frozen=True, kw_only=True):
     number: int | None = None
 
 
-@VOCABULARY.event("bus.tapped", role=Role.OPERATOR)
+@VOCABULARY.event("bus.tapped", role=Role.OPERATOR, topic="tap")
 class Tapped(Message, frozen=True, kw_only=True):
     """The header of an envelope that the broker routed. Topic ``tap.<type>``; only while somebody subscribes."""
 

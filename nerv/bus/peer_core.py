@@ -433,7 +433,7 @@ class PeerCore:
     def _on_answer(self, answer: Envelope, now: float) -> None:
         pending = self._pending.get(answer.causation)
         if pending is None or answer.attempt != pending.envelope.attempt:
-            if answer.source == BROKER and answer.kind is _ERROR:
+            if answer.source == BROKER and answer.kind is _ERROR and not answer.causation:
                 self._on_broker_error(self._error_of(answer))
             self._late += 1
             return

@@ -56,6 +56,11 @@ EVENTS_KEPT = 8192
 # As plain integers: pyzmq's flags are enumerations, and combining those costs more than the system call.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+_HANDSHAKE_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
 _READ_AT_ONCE = 128
 _SAFETY = 1.0
 _BLOCKED_RETRY = 0.01
@@ -123,8 +128,12 @@ class Peer:
         limits: Limits = DEFAULT_LIMITS,
         clock: Clock | None = None,
         context: zmq.Context[zmq.Socket[bytes]] | None = None,
+        curve: sockets.Curve | None = None,
     ) -> None:
-        """``hold``: commands that arrive wait for :meth:`serve`, because the handlers are not ready yet."""
+        """``hold``: commands that arrive wait for :meth:`serve`, because the handlers are not ready yet.
+
+        ``curve``: the key that a broker on TCP asks for.
+        """
         self.endpoints = endpoints
         self.name = PeerName(name)
         self.incarnation = incarnation or new_incarnation()
@@ -153,6 +162,8 @@ class Peer:
         self._probes = 0
         self._published = self._events_dropped = self._events_received = 0
         self._given_context = context
+        self._curve = curve
+        self._unwelcome = False
         self._opened = False
         self._closed = False
         self._attached = False
@@ -184,10 +195,12 @@ class Peer:
         self._flush_scheduled = False
         self._timer: asyncio.TimerHandle | None = None
         self._timer_due = 0.0
-        identity = f"{self.name}@{self.incarnation}".encode()
+        # On TCP the broker gives each connection an id of its own: one that a peer chooses could be taken by another.
+        local = self.endpoints.commands.startswith("ipc:")
+        identity = f"{self.name}@{self.incarnation}".encode() if local else b""
         self._dealer = sockets.dealer(self._context, self._limits, identity)
         self._monitor = self._dealer.get_monitor_socket(
-            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED
+            zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
         )
         self._publisher = sockets.publisher(self._context, self._limits)
         self._subscriber = sockets.subscriber(self._context, self._limits)
@@ -199,6 +212,9 @@ class Peer:
         )
         for socket, read in self._readers:
             self._loop.add_reader(socket.fileno(), read)
+        if self._curve is not None:
+            for socket in (self._dealer, self._publisher, self._subscriber):
+                self._curve.protect(socket)
         self._dealer.connect(self.endpoints.commands)
         self._publisher.connect(self.endpoints.events_in)
         self._subscriber.connect(self.endpoints.events_out)
@@ -212,6 +228,8 @@ class Peer:
             async with asyncio.timeout(timeout):
                 await self._up.wait()
         except TimeoutError:
+            if self._unwelcome:
+                raise Disconnected(_no_handshake(self.endpoints.commands)) from None
             raise Disconnected(
                 ErrorInfo(
                     code=ErrorCode.DISCONNECTED,
@@ -450,6 +468,10 @@ class Peer:
             (event,) = struct.unpack_from("=H", frames[0])
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self._core.link_up(now)
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+                self._core.fence(_key_refused(self.endpoints.commands))
+            elif event & _HANDSHAKE_FAILED:
+                self._unwelcome = True
             elif event == zmq.EVENT_DISCONNECTED:
                 self._unsent.clear()
                 self._core.link_down(now)
@@ -480,9 +502,7 @@ class Peer:
 
     def _on_event(self, topic: str, number_frame: bytes, body: bytes) -> None:
         if topic.startswith(PROBE):
-            probed = self._subscriptions.get(topic)
-            if probed is not None:
-                probed.attach()
+            self._on_probe(topic, body)
             return
         self._events_received += 1
         matching = [
@@ -500,6 +520,19 @@ class Peer:
             return
         for subscription in matching:
             subscription.offer(topic, numbers, envelope, message)
+
+    def _on_probe(self, topic: str, body: bytes) -> None:
+        probed = self._subscriptions.get(topic)
+        if probed is None:
+            return
+        try:
+            envelope = _decode_event(body)
+            if envelope.kind is Kind.ERROR:
+                probed.refuse(msgspec.msgpack.decode(envelope.payload, type=ErrorInfo))
+                return
+        except (msgspec.DecodeError, msgspec.ValidationError):
+            probed.undecodable += 1
+        probed.attach()
 
     # -- writing ----------------------------------------------------------------------------------------------
 
@@ -590,6 +623,24 @@ class Peer:
             subscriptions=len(self._subscriptions),
             in_flight=self.in_flight,
         )
+
+
+def _key_refused(address: str) -> ErrorInfo:
+    return ErrorInfo(
+        code=ErrorCode.FORBIDDEN,
+        reason=f"the broker at {address} does not know this key",
+        field="key_file",
+        fix="it may have been revoked: `nerv key ls` there; `nerv key new NAME` makes another",
+    )
+
+
+def _no_handshake(address: str) -> ErrorInfo:
+    return ErrorInfo(
+        code=ErrorCode.DISCONNECTED,
+        reason=f"the broker at {address} and this client could not agree on encryption",
+        field="key_file",
+        fix="give the key file that was made there (`nerv key new`); without keys it must have plain_loopback",
+    )
 
 
 def error_for(pending: Pending) -> NervError:

@@ -4,37 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import time
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from nerv.bus.broker_core import BUS
 from nerv.bus.broker_socket import Broker
-from nerv.bus.limits import Limits
+from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_socket import endpoints_of
 from nerv.bus.sockets import AddressLock
+from nerv.bus.vocabulary import Role
 from nerv.child import Life
 from nerv.errors import ConfigurationError, invalid
+from nerv.instance import Instance
 from nerv.logs import BoundLog
 from nerv.messages import LogLine, Tick
+from nerv.settings import decode_settings
+
+if TYPE_CHECKING:
+    from nerv.bus.remote.door import Door
 
 TICK_SECONDS = 1.0
 
 
+class BusSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[actor.bus.settings]``. Without ``listen`` the bus is in its directory only, and the rest has no use."""
+
+    limits: Limits = DEFAULT_LIMITS
+    listen: str | None = None
+    """``tcp://HOST:PORT``; the next two ports are used too."""
+    plain_loopback: bool = False
+    """No keys: allowed on a loopback address only. Every program on this machine is then let in."""
+    plain_role: Literal["viewer", "submitter", "operator", "admin"] = "submitter"
+    """What peers without a key may do there."""
+    vocabulary: tuple[str, ...] = ()
+    """Modules with further message types: whoever is not an admin may send only what the broker knows."""
+
+
 class BusActor:
-    """``[actor.bus.settings]`` may hold a table ``limits`` with any field of `nerv.bus.limits.Limits`."""
+    """Its settings are `BusSettings`."""
 
     async def run(self, life: Life) -> None:
         environment = life.environment
         log = BoundLog("nerv.bus")
-        limits = limits_from(environment.settings)
+        settings = decode_settings(environment.settings, BusSettings, actor=BUS)
+        limits = settings.limits.check()
         environment.instance.create()
         lock = AddressLock(environment.instance.bus_lock)
         lock.acquire()
-        broker = Broker(
-            endpoints_of(environment.instance), limits=limits, incarnation=environment.incarnation
-        )
+        try:
+            broker = Broker(
+                endpoints_of(environment.instance),
+                limits=limits,
+                incarnation=environment.incarnation,
+                door=door_of(settings, environment.instance),
+            )
+        except BaseException:
+            lock.release()
+            raise
         try:
             broker.open()
             if life.log is not None:
@@ -102,25 +132,42 @@ class BusActor:
         )
 
 
-def limits_from(settings: dict[str, object]) -> Limits:
-    """Raises :class:`ConfigurationError` naming the setting."""
-    unknown = set(settings) - {"limits"}
-    if unknown:
-        raise ConfigurationError(
-            invalid(
-                f"no such setting: {', '.join(sorted(unknown))}",
-                field="actor.bus.settings",
-                fix="use `limits`",
+def door_of(settings: BusSettings, instance: Instance) -> Door | None:
+    """What `listen` asks for; raises :class:`ConfigurationError` naming the setting."""
+    if settings.listen is None:
+        if settings.plain_loopback:
+            raise ConfigurationError(
+                invalid(
+                    "plain_loopback without listen",
+                    field="actor.bus.settings.plain_loopback",
+                    fix='add listen = "tcp://127.0.0.1:PORT", or remove it',
+                )
             )
-        )
-    try:
-        limits = msgspec.convert(settings.get("limits", {}), Limits)
-    except msgspec.ValidationError as error:
-        raise ConfigurationError(
-            invalid(
-                str(error),
-                field="actor.bus.settings.limits",
-                fix="see nerv/bus/limits.py for names and units",
-            )
-        ) from None
-    return limits.check()
+        return None
+    from nerv.bus.remote.audit import Audit
+    from nerv.bus.remote.door import Door
+    from nerv.bus.remote.keys import KeyRing
+    from nerv.bus.remote.settings import listen_at
+
+    listen = listen_at(
+        settings.listen,
+        plain_loopback=settings.plain_loopback,
+        plain_role=Role[settings.plain_role.upper()],
+    )
+    for module in settings.vocabulary:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise ConfigurationError(
+                invalid(
+                    f"cannot import {module!r}: {error}",
+                    field="actor.bus.settings.vocabulary",
+                    fix="name modules that register message types",
+                )
+            ) from None
+    return Door(
+        listen,
+        keys=KeyRing(instance.keys),
+        audit=Audit(instance.logs / "audit.jsonl"),
+        limits=settings.limits,
+    )

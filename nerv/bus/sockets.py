@@ -15,6 +15,7 @@ import fcntl
 import os
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import zmq
 
@@ -48,7 +49,8 @@ def dealer(context: zmq.Context[zmq.Socket[bytes]], limits: Limits, identity: by
     _common(socket, limits)
     _reconnecting(socket)
     socket.setsockopt(zmq.IMMEDIATE, 1)
-    socket.setsockopt(zmq.ROUTING_ID, identity)
+    if identity:
+        socket.setsockopt(zmq.ROUTING_ID, identity)
     return socket
 
 
@@ -80,6 +82,38 @@ def event_out(context: zmq.Context[zmq.Socket[bytes]], limits: Limits) -> zmq.So
     _common(socket, limits)
     socket.setsockopt(zmq.XPUB_VERBOSE, 1)
     return socket
+
+
+def remote_router(context: zmq.Context[zmq.Socket[bytes]], limits: Limits) -> zmq.Socket[bytes]:
+    """For peers that are not trusted: no HANDOVER, or anyone could take over another's connection by its id."""
+    socket = context.socket(zmq.ROUTER)
+    _common(socket, limits)
+    socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    return socket
+
+
+def remote_event_out(context: zmq.Context[zmq.Socket[bytes]], limits: Limits) -> zmq.Socket[bytes]:
+    """MANUAL: a subscription takes force only when the broker says so."""
+    socket = event_out(context, limits)
+    socket.setsockopt(zmq.XPUB_MANUAL, 1)
+    return socket
+
+
+class Curve(NamedTuple):
+    """What a client needs to be let in, each in Z85: the broker's public key, and its own pair."""
+
+    server: bytes
+    public: bytes
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Curve(…)"
+
+    def protect(self, socket: zmq.Socket[bytes]) -> None:
+        """Before connect."""
+        socket.setsockopt(zmq.CURVE_SERVERKEY, self.server)
+        socket.setsockopt(zmq.CURVE_PUBLICKEY, self.public)
+        socket.setsockopt(zmq.CURVE_SECRETKEY, self.secret)
 
 
 def _reconnecting(socket: zmq.Socket[bytes]) -> None:

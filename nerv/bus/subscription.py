@@ -12,7 +12,7 @@ from typing import NamedTuple
 from nerv.bus.envelope import Envelope, PeerName
 from nerv.bus.events import GapDetector, covers_class
 from nerv.bus.vocabulary import Message
-from nerv.errors import ErrorCode, ErrorInfo, NervError
+from nerv.errors import ErrorCode, ErrorInfo, NervError, RemoteError
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +57,7 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self._in_force = asyncio.Event()
         self._closed = False
+        self._refused: ErrorInfo | None = None
         self._overflow = 0
         self._received = self._dropped = self._missed = self.undecodable = 0
 
@@ -85,8 +86,18 @@ class Subscription:
         self.attached += 1
         self._in_force.set()
 
+    def refuse(self, error: ErrorInfo) -> None:
+        """Called by the peer when the broker does not let this peer see these topics."""
+        self._refused = error
+        self._in_force.set()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     async def ready(self, timeout: float = 5.0) -> None:
-        """Wait until events published from now on will arrive; raises DISCONNECTED after ``timeout`` seconds."""
+        """Wait until events published from now on will arrive.
+
+        Raises DISCONNECTED after ``timeout`` seconds, and FORBIDDEN if the role of this peer's key may not see them.
+        """
         try:
             async with asyncio.timeout(timeout):
                 await self._in_force.wait()
@@ -98,6 +109,9 @@ class Subscription:
                     fix="is the cluster running? `nerv status` shows it",
                 )
             ) from None
+        if self._refused is not None:
+            self.close()
+            raise RemoteError(self._refused)
 
     def get_nowait(self) -> Event | None:
         """The next event if one is here."""
@@ -124,6 +138,8 @@ class Subscription:
             event = self.get_nowait()
             if event is not None:
                 return event
+            if self._refused is not None:
+                raise RemoteError(self._refused)
             if self._closed:
                 raise StopAsyncIteration
             if self._waiter is not None:

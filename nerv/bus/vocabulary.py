@@ -40,6 +40,8 @@ class MessageType(msgspec.Struct, frozen=True, kw_only=True):
     target: str | None
     reply: type[Message] | None
     summary: str
+    topic: str = ""
+    """Of an event: the class of its topics, ``task`` of ``task.<id>``. The role says who may subscribe to it."""
 
     def json_schema(self) -> dict[str, Any]:
         return msgspec.json.schema(self.struct)
@@ -66,11 +68,20 @@ class Vocabulary:
     def reply(self, name: str) -> Callable[[type[M]], type[M]]:
         return self._register(name, Purpose.REPLY, Role.VIEWER, None, None)
 
-    def event(self, name: str, *, role: Role = Role.VIEWER) -> Callable[[type[M]], type[M]]:
-        return self._register(name, Purpose.EVENT, role, None, None)
+    def event(
+        self, name: str, *, role: Role = Role.VIEWER, topic: str | None = None
+    ) -> Callable[[type[M]], type[M]]:
+        """``topic``: the class of its topics, if that is not how its name begins."""
+        return self._register(name, Purpose.EVENT, role, None, None, topic or name.partition(".")[0])
 
     def _register(
-        self, name: str, purpose: Purpose, role: Role, target: str | None, reply: type[Message] | None
+        self,
+        name: str,
+        purpose: Purpose,
+        role: Role,
+        target: str | None,
+        reply: type[Message] | None,
+        topic: str = "",
     ) -> Callable[[type[M]], type[M]]:
         def add(struct: type[M]) -> type[M]:
             if name in self._by_name:
@@ -84,6 +95,7 @@ class Vocabulary:
                 target=target,
                 reply=reply,
                 summary=summary,
+                topic=topic,
             )
             self._by_name[name] = entry
             self._by_struct[struct] = entry
