@@ -405,22 +405,28 @@ def client_of(instance: Instance) -> Connect:
 def run(
     instance_name: str | None = None,
     *,
+    elsewhere: tuple[str, Connect] | None = None,
     read_only: bool = False,
     screenshot: Path | None = None,
     size: tuple[int, int] = (120, 32),
 ) -> int:
     """Watch the cluster of an instance until the user quits; returns the exit code (0, 2 usage, 3 no cluster).
 
+    ``elsewhere``: what to call it and how to connect, in place of an instance here.
     ``screenshot``: write one picture (SVG) of ``size`` columns and rows to this file instead, without a terminal.
     """
     import asyncio
 
     try:
-        instance = Instance.locate(instance_name)
+        if elsewhere is not None:
+            name, connect = elsewhere
+        else:
+            instance = Instance.locate(instance_name)
+            name, connect = instance.name, client_of(instance)
         if screenshot is not None:
             from tui.screenshot import take
 
-            return asyncio.run(take(client_of(instance), instance.name, screenshot, size))
+            return asyncio.run(take(connect, name, screenshot, size))
     except NervError as error:
         print(f"nerv top: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -430,7 +436,7 @@ def run(
             file=sys.stderr,
         )
         return EXIT_USAGE
-    return asyncio.run(_run_in_terminal(client_of(instance), instance.name, read_only))
+    return asyncio.run(_run_in_terminal(connect, name, read_only))
 
 
 async def _run_in_terminal(connect: Connect, instance: str, read_only: bool) -> int:

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "task": ("task:task", "List, show, cancel, retry tasks."),
     "provider": ("provider:provider", "Add, list, remove chat pages."),
     "actor": ("actor:actor", "Restart an actor."),
+    "key": ("key:key", "Make, list, revoke keys for clients on TCP."),
     "messages": ("messages:messages", "Print the message vocabulary with its JSON Schema."),
     "send": ("send:send", "Send any message from the shell."),
     "tap": ("tap:tap", "Watch the headers of envelopes live."),
@@ -33,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 
 GLOBAL_FLAGS = frozenset({"--json", "-q", "--quiet"})
-GLOBAL_VALUES = frozenset({"-i", "--instance"})
+GLOBAL_VALUES = frozenset({"-i", "--instance", "--bus", "--key"})
 
 
 def hoist(words: list[str]) -> list[str]:
@@ -44,7 +45,7 @@ def hoist(words: list[str]) -> list[str]:
     for word in waiting:
         if word == "--":
             return [*front, *rest, word, *waiting]
-        if word in GLOBAL_FLAGS or word.startswith("--instance="):
+        if word in GLOBAL_FLAGS or word.startswith(("--instance=", "--bus=", "--key=")):
             front.append(word)
         elif word in GLOBAL_VALUES:
             front += [word, *[value for value in [next(waiting, None)] if value is not None]]
@@ -83,16 +84,27 @@ class LazyGroup(click.Group):
 @click.option(
     "-i", "--instance", metavar="NAME", help="Which instance (default: $NERV_INSTANCE or 'default')."
 )
+@click.option(
+    "--bus",
+    metavar="ADDRESS",
+    envvar="NERV_BUS",
+    help="A cluster elsewhere: tcp://HOST:PORT (default: $NERV_BUS).",
+)
+@click.option(
+    "--key", metavar="FILE", envvar="NERV_KEY_FILE", help="The key file for --bus (default: $NERV_KEY_FILE)."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (JSON Lines when streaming).")
 @click.option("-q", "--quiet", is_flag=True, help="No progress on stderr.")
 @click.version_option(package_name="nerv-runtime", message="nerv %(version)s")
 @click.pass_context
-def root(ctx: click.Context, instance: str | None, as_json: bool, quiet: bool) -> None:
+def root(
+    ctx: click.Context, instance: str | None, bus: str | None, key: str | None, as_json: bool, quiet: bool
+) -> None:
     """NERV runs work that only a web page can do: queued durably, driven through real browsers, streamed live.
 
     Begin with `nerv doctor`, then `nerv up -d`, `nerv provider add URL`, `nerv ask NAME "..."`.
     """
-    ctx.obj = Session(instance_name=instance, as_json=as_json, quiet=quiet)
+    ctx.obj = Session(instance_name=instance, as_json=as_json, quiet=quiet, bus=bus, key_file=key)
 
 
 def main() -> None:

@@ -31,6 +31,9 @@ class Session:
     instance_name: str | None
     as_json: bool
     quiet: bool
+    bus: str | None = None
+    """``tcp://HOST:PORT`` of a cluster elsewhere, in place of the instance here."""
+    key_file: str | None = None
 
     @property
     def instance(self) -> Instance:
@@ -42,6 +45,8 @@ class Session:
         """An asynchronous context manager; raises Disconnected when no cluster answers."""
         from nerv.client import Client
 
+        if self.bus is not None:
+            return Client(endpoints=self.bus, key_file=self.key_file, connect_timeout=CONNECT_SECONDS)
         return Client(self.instance, connect_timeout=CONNECT_SECONDS)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:

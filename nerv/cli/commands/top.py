@@ -20,6 +20,9 @@ def top(session: Session, read_only: bool, screenshot: Path | None, size: tuple[
     """Watch actors, tasks, replies and logs live. Works at 80x24; survives the cluster going away."""
     from tui.app import run
 
-    code = run(session.instance_name, read_only=read_only, screenshot=screenshot, size=size)
+    elsewhere = (session.bus, session.client) if session.bus is not None else None
+    code = run(
+        session.instance_name, elsewhere=elsewhere, read_only=read_only, screenshot=screenshot, size=size
+    )
     if code:
         raise click.exceptions.Exit(code)

@@ -63,6 +63,7 @@ def test_errors_end_in_their_exit_code(kind: type[NervError], code: ErrorCode, e
         (["task", "ls", "-i", "demo", "--limit", "3"], ["-i", "demo", "task", "ls", "--limit", "3"]),
         (["ask", "p", "--", "--json"], ["ask", "p", "--", "--json"]),
         (["status", "-i"], ["-i", "status"]),
+        (["status", "--bus", "b", "--key=k"], ["--bus", "b", "--key=k", "status"]),
     ],
 )
 def test_global_options_may_follow_the_command(words: list[str], hoisted: list[str]) -> None:
