@@ -17,6 +17,7 @@ import msgspec
 from nerv.bus.broker_core import BrokerCore
 from nerv.bus.clock import VirtualClock
 from nerv.bus.envelope import Envelope, Incarnation
+from nerv.bus.handlers import CURRENT
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_core import PeerCore
 from nerv.bus.pending import Pending
@@ -82,9 +83,20 @@ class MemoryPeer:
         self.identity = b""
 
     def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Outcome:
+        """Within a handler, correlation, causation and trace of the command in hand go on, as on real sockets."""
         entry = VOCABULARY.of(type(message))
         now = self._bus.clock.monotonic()
-        pending = self.core.request(target, entry.name, VOCABULARY.encode(message), now=now, timeout=timeout)
+        cause = CURRENT.get()
+        pending = self.core.request(
+            target,
+            entry.name,
+            VOCABULARY.encode(message),
+            now=now,
+            timeout=timeout,
+            correlation=cause.correlation if cause is not None else "",
+            causation=cause.id if cause is not None else "",
+            trace=cause.trace if cause is not None else "",
+        )
         self._bus.flush(self)
         return Outcome(pending=pending)
 
@@ -319,7 +331,11 @@ class MemoryBus:
             return
         if peer.handle is None:
             raise AssertionError(f"{peer.name!r} has no handler and got {command.type!r}")
-        answer = peer.handle(command)
+        token = CURRENT.set(command)
+        try:
+            answer = peer.handle(command)
+        finally:
+            CURRENT.reset(token)
         now = self.clock.monotonic()
         if isinstance(answer, ErrorInfo):
             core.fail(command, answer, now)

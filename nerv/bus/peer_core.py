@@ -18,6 +18,7 @@ from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, IdSource, Incarnatio
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.link import GREET, WITHDRAWN, Acks, Bye, Credit, Hello, LinkTick, Renewed, Welcome
 from nerv.bus.pending import Pending, PendingTable, deadline_error
+from nerv.bus.trace import TraceSource
 from nerv.bus.window import DedupWindow
 from nerv.errors import ErrorCode, ErrorInfo
 
@@ -101,6 +102,7 @@ class PeerCore:
             software=software,
         )
         self._ids = IdSource(incarnation)
+        self._traces = TraceSource(incarnation)
         self._grant = Grant(window)
         self._window = DedupWindow(max_answers=limits.dedup_answers, max_bytes=limits.dedup_bytes)
         self._pending = PendingTable(limits)
@@ -209,8 +211,13 @@ class PeerCore:
         trace: str = "",
         attempt: int = 1,
     ) -> Pending:
-        """Send a command; its outcome will be among `take_outcomes`, by ``now + timeout`` at the latest."""
+        """Send a command; its outcome will be among `take_outcomes`, by ``now + timeout`` at the latest.
+
+        ``trace``: the context of what led to it; empty where nothing did, or where it belongs to the trace of another
+        correlation.
+        """
         command = self._ids.next()
+        correlation = correlation or command
         to: PeerName = target  # type: ignore[assignment]  # a PeerName is a str
         envelope = Envelope(
             id=command,
@@ -218,9 +225,11 @@ class PeerCore:
             type=type_name,
             source=self.name,
             target=to,
-            correlation=correlation or command,
+            correlation=correlation,
             causation=causation,
-            trace=trace,
+            trace=self._traces.follow(trace, command, correlation)
+            if trace
+            else self._traces.begin(command, correlation),
             sent_at=now + self.epoch,
             deadline=now + self.epoch + timeout,
             attempt=attempt,

@@ -36,6 +36,7 @@ from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_core import LinkState, PeerCore, PeerCounts
 from nerv.bus.pending import Pending
 from nerv.bus.subscription import Subscription
+from nerv.bus.trace import TraceSource
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.errors import (
     Busy,
@@ -155,6 +156,7 @@ class Peer:
         self._table: HandlerTable = handlers or {}
         self._hold = hold
         self._ids = IdSource(self.incarnation, "e")
+        self._traces = TraceSource(self.incarnation, "e")
         self._numbering = Numbering()
         self._events: deque[tuple[bytes, bytes, bytes]] = deque()
         self._unsent: deque[tuple[bytes, bytes]] = deque()
@@ -352,6 +354,8 @@ class Peer:
             led_by, trace, conversation = "", "", correlation or ""
         else:
             led_by, trace, conversation = cause.id, cause.trace, correlation or cause.correlation
+            if conversation != cause.correlation:
+                trace = ""  # it goes on with the work of another request: that one's trace
         pending = self._core.request(
             target,
             type_name,
@@ -375,15 +379,22 @@ class Peer:
     def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
         """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once."""
         cause = CURRENT.get()
+        event = self._ids.next()
+        trace = ""
+        if cause is not None:
+            trace = cause.trace if correlation in ("", cause.correlation) else ""
+            correlation = correlation or cause.correlation
+        if correlation:  # others, like ticks, belong to no trace
+            trace = self._traces.follow(trace, event, correlation)
         envelope = Envelope(
-            id=self._ids.next(),
+            id=event,
             kind=Kind.EVENT,
             type=VOCABULARY.of(type(message)).name,
             source=self.name,
             target=BROKER,
-            correlation=correlation or (cause.correlation if cause is not None else ""),
+            correlation=correlation,
             causation=cause.id if cause is not None else "",
-            trace=cause.trace if cause is not None else "",
+            trace=trace,
             sent_at=self._clock.wall(),
             payload=VOCABULARY.encode(message),
         )

@@ -16,6 +16,7 @@ from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.messages import BusStatus, BusView, DeadLetterList, DeadLetterPage, DeadLetterResend, Tapped
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event, Subscription
+from nerv.bus.trace import trace_id
 from nerv.errors import (
     Busy,
     ConfigurationError,
@@ -47,6 +48,7 @@ class Worker:
     def __init__(self) -> None:
         self.restarted: list[str] = []
         self.correlations: list[str] = []
+        self.traces: list[str] = []
         self.gate = asyncio.Event()
         self.peer: Peer | None = None
 
@@ -54,6 +56,7 @@ class Worker:
     def restart(self, message: ActorRestart, context: Context) -> Ok:
         self.restarted.append(message.name)
         self.correlations.append(context.correlation)
+        self.traces.append(context.envelope.trace)
         if message.name == "refuse":
             raise NervError(ErrorInfo(code=ErrorCode.NOT_FOUND, reason="no such actor", field="name"))
         if message.name == "break":
@@ -66,8 +69,9 @@ class Worker:
         return Ok()
 
     @handles(SupervisorReload)
-    async def forward(self, _: SupervisorReload, __: Context) -> Ok:
+    async def forward(self, _: SupervisorReload, context: Context) -> Ok:
         assert self.peer is not None
+        self.traces.append(context.envelope.trace)
         await self.peer.request("second", ActorRestart(name="forwarded"))
         return Ok()
 
@@ -219,6 +223,9 @@ async def test_correlation_and_causation_go_on_through_a_handler(bus: RunningBus
     client = await bus.peer("client")
     await client.request("first", SupervisorReload(), correlation="user-request-1")
     assert second.correlations == ["user-request-1"]
+    (before,), (after,) = first.traces, second.traces
+    assert before[:36] == after[:36] == f"00-{trace_id('user-request-1')}-"
+    assert before[36:52] != after[36:52]
     assert CURRENT.get() is None
 
 
