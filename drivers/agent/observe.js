@@ -38,11 +38,23 @@ nerv.begin = (options) => {
     alerts: new Set(alertTexts()),
   };
   const it = exchange;
-  it.watcher = new MutationObserver(() => { it.touched = performance.now(); soon(); });
+  it.off = new Set();
+  it.watcher = new MutationObserver((records) => {
+    it.touched = performance.now();
+    // What is disabled and enabled again between two looks would be missed; a callback runs after each task.
+    for (const { type, target, attributeName } of records)
+      if (type === "attributes" && (attributeName === "disabled" || attributeName === "aria-disabled") && disabledOf(target)) it.off.add(target);
+    soon();
+  });
+  it.roots = allRoots();
+  it.spinners = spinners(it);
+  it.bystanders = new Map();
+  it.gone = false;
   it.watch = (root) => it.watcher.observe(root, { subtree: true, childList: true, characterData: true, attributes: true,
     attributeFilter: ["class", "style", "hidden", "disabled", "aria-disabled", "aria-label", "title", "role", "aria-busy", "open"] });
-  for (const root of allRoots()) it.watch(root);
-  rootWatchers.add(it.watch);
+  for (const root of it.roots) it.watch(root);
+  it.attached = (root) => { it.watch(root); it.roots.push(root); };
+  rootWatchers.add(it.attached);
   it.pulse = setInterval(soon, 200);
   soon();
   return { texts: baseline.size, controls: it.idle.length };
@@ -51,7 +63,7 @@ nerv.begin = (options) => {
 nerv.end = () => {
   if (!exchange) return false;
   exchange.watcher.disconnect();
-  rootWatchers.delete(exchange.watch);
+  rootWatchers.delete(exchange.attached);
   clearInterval(exchange.pulse);
   clearTimeout(exchange.timer);
   exchange = null;
@@ -66,6 +78,27 @@ function soon() {
   if (!exchange || exchange.timer) return;
   const wait = Math.max(exchange.minimum, exchange.cost * 4);
   exchange.timer = setTimeout(() => { if (exchange) { exchange.timer = 0; look(); } }, wait);
+}
+
+// What turns for ever: spinners, dots that wave, a caret that blinks.
+function spinners(it) {
+  let count = 0;
+  for (const root of it.roots)
+    for (const moving of root.getAnimations ? root.getAnimations() : [])
+      if (moving.playState === "running" && moving.effect && moving.effect.getComputedTiming().iterations === Infinity
+        && !(moving.effect.target && !visible(moving.effect.target))) count++;
+  return count;
+}
+
+// A short text beside a growing reply that was taken away afterwards ("Ada is typing").
+function indicatorGone(it, fresh, reply) {
+  const texts = new Set(fresh.map(({ node }) => node.data.trim()));
+  for (const [node, data] of it.bystanders) if (!node.isConnected && !texts.has(data)) it.gone = true;
+  for (const { node } of fresh) {
+    const data = node.data.trim();
+    if (data.length < 80 && !contains(reply, node) && !it.users.some((u) => contains(u, node))) it.bystanders.set(node, data);
+  }
+  return it.gone;
 }
 
 // Structure, not words: how the page's own style sheet calls a failure.
@@ -261,9 +294,13 @@ function look() {
     rewritten: offset < it.sent.length,
     offset, text: text.slice(offset),
     added: controls.added, removed: controls.removed,
+    input_flicked: [...it.off].some((el) => it.inputs.has(el) && el.isConnected && !disabledOf(el)),
+    control_flicked: [...it.off].some((el) => !it.inputs.has(el) && el.isConnected && !disabledOf(el) && visible(el)),
     input: live ? { present: true, disabled: disabledOf(live.el), value: readInput(live.el).slice(0, 200000) } : { present: false, disabled: false, value: "" },
     busy: it.stopLocators.some((stop) => matches(stop).some((el) => visible(el) && !disabledOf(el))) || Boolean(reply && (closestFlat(reply, "[aria-busy=true]") || reply.querySelector("[aria-busy=true]"))),
     fresh: fresh.length,
+    spinning: spinners(it) > it.spinners,
+    indicator_gone: reply && text.trim() ? indicatorGone(it, fresh, reply) : false,
     alerts, url: location.href, passwords: document.querySelectorAll("input[type=password]").length,
   };
   const key = JSON.stringify(state);

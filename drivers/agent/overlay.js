@@ -1,6 +1,6 @@
 // What lies over the page: dialogs, banners, and the buttons that take them away.
 
-const NEVER = /\b(buy|pay|purchase|order|subscribe|upgrade|delete|remove|erase|sign ?in|sign ?up|log ?in|register|send|submit|checkout|kaufen|bezahlen|löschen|anmelden|acheter|payer|supprimer|connexion|comprar|pagar|eliminar|iniciar)\b/i;
+const NEVER = /\b(buy|pay|purchase|order|subscribe|upgrade|leave|exit|quit|log ?out|sign ?out|delete|remove|erase|sign ?in|sign ?up|log ?in|register|send|submit|checkout|kaufen|bezahlen|löschen|anmelden|acheter|payer|supprimer|connexion|comprar|pagar|eliminar|iniciar)\b/i;
 const CLOSE = /\b(close|dismiss|skip|later|no thanks|not now|maybe later|cancel|hide|schließen|später|überspringen|fermer|plus tard|ignorer|cerrar|omitir|chiudi|fechar|sluiten|关闭|閉じる|закрыть)\b|^[×✕✖⨯xX]$/i;
 const ACCEPT = /\b(accept|agree|allow|ok|okay|got it|continue|understood|i understand|confirm|start|let'?s go|get started|begin|done|next|yes|reject|decline|only necessary|akzeptieren|zustimmen|verstanden|weiter|ablehnen|accepter|continuer|refuser|compris|aceptar|continuar|entendido|rechazar|accetta|aceitar|akkoord|同意|确定|接受|承認|了解|принять|согласен)\b/i;
 
@@ -14,10 +14,24 @@ function overlayRoot(el) {
   return top;
 }
 
-function controlsIn(root) {
+const pressed = new WeakSet();
+
+// Boxes to tick before a dialog lets one go on.
+const openBoxes = (root) => {
+  const list = [];
+  eachElement(root, (el) => {
+    if (el.localName === "input" ? el.type === "checkbox" && !el.checked && !disabledOf(el)
+      : el.getAttribute("role") === "checkbox" && el.getAttribute("aria-checked") === "false" && visible(el)) list.push(el);
+    return true;
+  });
+  return list;
+};
+
+function controlsIn(root, off = false) {
   const list = [];
   const look = (el) => {
-    if ((controlLike(el) || el.matches("a[href^='#'],a:not([href]),[class*=close],[aria-label*=lose]")) && visible(el) && !disabledOf(el)) {
+    if (el.getAttribute("role") === "checkbox" || el.localName === "input" && el.type === "checkbox") return false;
+    if ((controlLike(el) || el.matches("a[href^='#'],a:not([href]),[class*=close],[aria-label*=lose]")) && visible(el) && disabledOf(el) === off) {
       list.push(el);
       return false;
     }
@@ -38,9 +52,12 @@ function dismissControl(root) {
     else if (ACCEPT.test(plain)) score = 4;
     else if (/\bclose\b/i.test(name)) score = 2;
     else if (!plain && iconOf(el)) score = 1;
-    return { el, score };
+    return { el, score: score > 0 && pressed.has(el) ? score / 10 : score };  // it did not take the dialog away
   });
   const good = named.filter((n) => n.score > 0).sort((a, b) => b.score - a.score);
+  const boxes = openBoxes(root);
+  if (boxes.length && (!good.length || good[0].score < 1 || controlsIn(root, true).some((el) => ACCEPT.test(labelOf(el) || textOf(el)))))
+    return boxes[0];
   if (good.length) return good[0].el;
   const plain = named.filter((n) => n.score === 0);
   return named.length === 1 && plain.length === 1 ? plain[0].el : null;
@@ -85,4 +102,4 @@ nerv.overlays = (locators, shadeOnly) => {
     };
   });
 };
-nerv.click = (index) => { const el = picks[index]; if (!el) return false; el.click(); return true; };
+nerv.click = (index) => { const el = picks[index]; if (!el) return false; pressed.add(el); el.click(); return true; };

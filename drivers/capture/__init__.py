@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from drivers.capture.exchange import Connection, Exchange
 from drivers.capture.proof import Verdict, compare
-from drivers.capture.rule import StreamActivity, StreamRule, WireActivity, WireDelta, WireReply
+from drivers.capture.rule import StreamActivity, StreamRule, WireActivity, WireDelta, WireReply, url_pattern
 
 if TYPE_CHECKING:
     from drivers.capture.wire import WireCapture
@@ -21,6 +21,7 @@ __all__ = (
     "WireDelta",
     "WireReply",
     "compare",
+    "url_pattern",
 )
 
 

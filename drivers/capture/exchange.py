@@ -189,7 +189,7 @@ class Exchange:
 
     def _read(self, connection: Connection, message: Message) -> None:
         assert self._reader is not None
-        delta = self._reader.feed(message)
+        delta = self._reader.feed(message, follows=connection is self._reply_on)
         if delta is not None:
             self._reply_on = connection
             self._emit(delta)
@@ -231,6 +231,12 @@ class Exchange:
             open_streams=sum(1 for c in bodies if not c.ended),
             ended=bool(bodies) and all(c.ended for c in bodies),
             reply_ended=reply_ended,
+            reply_url=self._reply_on.url if self._reply_on is not None else None,
+            reply_urls=sum(
+                1
+                for c in self.connections
+                if self._reply_on is not None and c.pattern == self._reply_on.pattern
+            ),
             failed=tuple(
                 (c.url, c.failure) for c in self.connections if c.failure and c.failure != CANCELLED
             ),
@@ -277,7 +283,7 @@ class Exchange:
         last: Connection | None = None
         for event in self._history:
             if self._matches(rule, event.connection):
-                self._reader.feed(event.message)
+                self._reader.feed(event.message, follows=event.connection is last)
                 last = event.connection
         self._reply_on = last
         correction = change(before, self._reader.text)

@@ -6,7 +6,7 @@ from drivers.capture.candidates import decode_piece
 from drivers.capture.framing import Message
 from drivers.capture.patches import PatchReader
 from drivers.capture.paths import Leaf, leaves
-from drivers.capture.rule import APPEND, StreamRule, WireDelta
+from drivers.capture.rule import APPEND, WHOLE, StreamRule, WireDelta
 
 MAX_REPLY_CHARS = 16_000_000
 """A reply that grows longer is not followed any more (``overflowed``)."""
@@ -34,8 +34,9 @@ class RuleReader:
         self._texts[self._group] = [joined]
         return joined
 
-    def feed(self, message: Message) -> WireDelta | None:
-        """The change that a message makes; None when it makes none."""
+    def feed(self, message: Message, *, follows: bool = False) -> WireDelta | None:
+        """The change that a message makes; None when it makes none. ``follows``: the last one that made a change
+        came on the same response or socket."""
         found: list[str] = []
         group = ""
         source = leaves(message) if self._patches is None else self._patches.feed(message)
@@ -50,7 +51,7 @@ class RuleReader:
         self.seen += 1
         if self.seen == 1 and self.rule.mode == APPEND:
             found.insert(0, self._seed)
-        return self._apply(group, "".join(found))
+        return self._apply(group, "".join(found), follows=follows)
 
     def matches(self, leaf: Leaf) -> bool:
         rule = self.rule
@@ -58,13 +59,16 @@ class RuleReader:
             return False
         return not rule.group or (leaf.group is not None and leaf.group[0] == rule.group)
 
-    def _apply(self, group: str, value: str) -> WireDelta | None:
+    def _apply(self, group: str, value: str, *, follows: bool) -> WireDelta | None:
         if self.rule.decode:
             try:
                 value = decode_piece(value, self.rule.decode)
             except ValueError:
                 return None
-        if self.rule.mode == APPEND:
+        if self.rule.mode == APPEND or (
+            # Learned from a reply in one piece: how longer ones grow shows when the next piece is there.
+            self.rule.mode == WHOLE and follows and group == self._group and not value.startswith(self.text)
+        ):
             return self._append(group, value)
         return self._set(group, value)
 

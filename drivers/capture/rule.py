@@ -91,6 +91,10 @@ class WireActivity:
     open_streams: int = 0
     ended: bool = False
     reply_ended: bool | None = None
+    reply_url: str | None = None
+    """Address of the stream that the live text comes from."""
+    reply_urls: int = 0
+    """How many streams of this exchange are of the kind that the live text comes from."""
     failed: tuple[tuple[str, str], ...] = ()
     cancelled: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()

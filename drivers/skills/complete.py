@@ -24,6 +24,10 @@ AHEAD_SECONDS = 2.0
 """The stream ended this long ago and the page is still drawing its text: the text is known, no need to watch."""
 LATE_SECONDS = 8.0
 """How long a page may take to draw what the wire already gave in full."""
+INDICATOR_SECONDS = 2.0
+"""A typing indicator that went away is a weak sign: some come and go while a reply pauses."""
+SPINNING_PATIENCE = 4.0
+"""While something new is in endless motion, a quiet must be so many times as long to count."""
 OPEN_SECONDS = 4.0
 """A stream that stays open is overruled by the page's own signs after this quiet."""
 
@@ -36,6 +40,8 @@ class Sign(StrEnum):
     INPUT_BACK = "input_back"
     ACTIONS = "actions"
     COVERED = "covered"
+    CARRIER_ENDED = "carrier_ended"
+    INDICATOR_GONE = "indicator_gone"
     QUIET = "quiet"
 
 
@@ -56,6 +62,13 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The input was disabled or gone after the submission, and can be used again."""
     actions: bool = False
     """Controls of the reply appeared that were not there while its text grew."""
+    spinning: bool = False
+    """Something is in endless motion that was not before the submission: a hint that it goes on, no more."""
+    indicator_gone: bool = False
+    """A text or motion that stood beside the growing reply is gone."""
+    carrier_ended: bool = False
+    """The reply is not known on the wire, but the answer to the request that carried the prompt came in pieces
+    while the text grew, and has ended."""
     wire_text: bool = False
     wire_quiet: float | None = None
     """Since the reply last grew on the wire, or, where it is not known there, since a streamed byte; None: never."""
@@ -90,6 +103,8 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
         (Sign.CONTROLS_BACK, facts.controls_back),
         (Sign.INPUT_BACK, facts.input_back and not facts.input_disabled),
         (Sign.ACTIONS, facts.actions),
+        (Sign.CARRIER_ENDED, facts.carrier_ended),
+        (Sign.INDICATOR_GONE, facts.indicator_gone),
         (Sign.COVERED, facts.covered and facts.wire_ended),
     )
     return tuple(sign for sign, there in seen if there)
@@ -130,13 +145,14 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.COMPLETE if signs and life >= UNCOVERED_SECONDS else _by_quiet(facts, life)
     if len(signs) >= 2 and life >= TWO_SIGNS_SECONDS:
         return Verdict.COMPLETE
-    if len(signs) == 1 and life >= ONE_SIGN_SECONDS:
+    if len(signs) == 1 and life >= (INDICATOR_SECONDS if facts.indicator_gone else ONE_SIGN_SECONDS):
         return Verdict.COMPLETE
     return _by_quiet(facts, life)
 
 
 def _by_quiet(facts: Facts, life: float) -> Verdict:
-    return Verdict.UNPROVEN if life >= facts.quiet_needed else Verdict.WAIT
+    needed = facts.quiet_needed * (SPINNING_PATIENCE if facts.spinning else 1.0)
+    return Verdict.UNPROVEN if life >= needed else Verdict.WAIT
 
 
 def next_look(facts: Facts) -> float:
@@ -151,7 +167,9 @@ def next_look(facts: Facts) -> float:
         UNCOVERED_SECONDS,
         AHEAD_SECONDS,
         EMPTY_SECONDS,
+        INDICATOR_SECONDS,
         facts.quiet_needed,
+        facts.quiet_needed * SPINNING_PATIENCE,
         LATE_SECONDS,
         facts.stall,
         facts.first_sign,

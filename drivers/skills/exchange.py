@@ -6,11 +6,12 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import Callable
+from fnmatch import fnmatchcase
 
 import msgspec
 from playwright.async_api import ElementHandle, Frame
 
-from drivers.capture import StreamRule, WireDelta
+from drivers.capture import StreamRule, WireActivity, WireDelta, url_pattern
 from drivers.guard import PageMoved
 from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
@@ -50,8 +51,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     added: tuple[str, ...]
     removed: tuple[str, ...]
     input: InputState
+    input_flicked: bool = False
+    """The input was disabled after the beginning, and is enabled again."""
+    control_flicked: bool = False
+    """The same of another control, which is where it was."""
     busy: bool
     fresh: int
+    spinning: bool = False
+    """More is in endless motion on the page than before the prompt was sent."""
+    indicator_gone: bool = False
+    """A short text stood beside the growing reply, and was taken away."""
     alerts: tuple[str, ...]
     url: str
     passwords: int
@@ -82,6 +91,10 @@ class Exchange:
         self.busy_controls_at: float | None = None
         self.input_was_there = False
         self.input_was_away = False
+        self.was_spinning = False
+        """Something was in endless motion while text of the reply was there."""
+        self.control_flicked = False
+        """A control was disabled and enabled again since the prompt was sent, maybe between two reports."""
         self.was_busy = False
         """A control was seen that the recipe knows to be there only while a reply is made."""
         self.controls_at_text = 0
@@ -90,6 +103,8 @@ class Exchange:
         self.controls_while_growing = False
         """The turn had controls of its own while its text still grew: they are no sign of its end."""
         self.wire_began = False
+        self.alerts: dict[str, tuple[int, int]] = {}
+        """Characters of the reply on page and wire when each alert came up; kept as long as the exchange."""
         self._completion = completion
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -162,6 +177,7 @@ class Exchange:
             return
         now = self.alive_at = self._loop.time()
         before = self.text
+        self._note_alerts(report)
         if report.offset or report.text or report.rewritten:
             self.text = utf16_prefix(self.text, report.offset) + report.text
         if self.text != before or self.report is None:
@@ -178,10 +194,26 @@ class Exchange:
             self._page_text(now)
         self.wake.set()
 
+    def _note_alerts(self, report: Report) -> None:
+        """Remember how far the reply had come when an alert came up: one that the reply outgrows is no failure."""
+        if report.alerts:
+            size = len(report.text) + report.offset, len(self.page.capture.live_text() or "")
+            for alert in report.alerts:
+                self.alerts.setdefault(alert, size)
+
+    def outgrown(self, alert: str) -> bool:
+        """Has the reply gone on since this alert came up?"""
+        shown, heard = self.alerts.get(alert, (0, 0))
+        live = self.page.capture.live_text() or ""
+        return len(self.text) > shown > 0 or len(live) > heard > 0
+
     def _note_controls(self, report: Report, now: float) -> None:
         if self._changed_controls(report):
             self.busy_controls_at = now
             self.busy_signatures.update(report.added)
+        self.input_was_away = self.input_was_away or (report.input_flicked and self.input_was_there)
+        self.control_flicked = self.control_flicked or report.control_flicked
+        self.was_spinning = self.was_spinning or (report.spinning and bool(self.text.strip()))
         if report.busy or set(self._completion.busy) & set(report.added):
             self.was_busy = True
         if report.input.present and not report.input.disabled:
@@ -225,9 +257,10 @@ class Exchange:
     def now(self) -> float:
         return self._loop.time()
 
-    def sent(self) -> None:
-        """The prompt is being sent now."""
+    def sent(self, *, composed: bool = False) -> None:
+        """The prompt is being sent now. ``composed``: it was just written, so the input was there and enabled."""
         self.submitted_at = self.changed_at = self._loop.time()
+        self.input_was_there = self.input_was_there or composed
 
     def facts(self, *, covered: bool = False) -> Facts:
         now = self._loop.time()
@@ -244,8 +277,11 @@ class Exchange:
         # Sockets carry heartbeats, polls come for ever: only bytes of the reply tell that it still grows.
         bytes_at = [s.last_byte_at for s in wire.streams if s.transport == "http" and s.streaming]
         # Many short answers are polls of one reply: that one of them ended says nothing.
-        polled = not bytes_at
+        # The answer to the very request that carried the prompt is no poll.
+        answered = wire.reply_url in self.page.outgoing.carriers and wire.reply_urls == 1
+        polled = not bytes_at and not answered
         last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
+        spinning = report is not None and report.spinning
         broken = any("ABORTED" not in why for _, why in wire.failed)
         alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
@@ -253,13 +289,19 @@ class Exchange:
             quiet=now - max(self.changed_at, began),
             text=bool(self.text.strip()),
             busy=busy,
-            controls_back=(self.busy_controls_at is not None and not changed) or (self.was_busy and not busy),
+            controls_back=((self.busy_controls_at is not None or self.control_flicked) and not changed)
+            or (self.was_busy and not busy),
             input_disabled=report is not None and report.input.present and report.input.disabled,
             input_back=self.input_was_away and not away,
             actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
+            spinning=spinning,
+            indicator_gone=report is not None
+            and (report.indicator_gone or self.was_spinning)
+            and not spinning,
             wire_text=bool(live),
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
+            carrier_ended=not live and self._carrier_ended(wire),
             wire_ended=bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS),
             wire_open=wire.reply_ended is False
             and any(
@@ -271,6 +313,28 @@ class Exchange:
             quiet_needed=self._completion.quiet,
             stall=self._limits.stall,
             first_sign=self._limits.first_sign,
+        )
+
+    def _carrier_ended(self, wire: WireActivity) -> bool:
+        """Did the request that carried the prompt get an answer in pieces, the text grow with them, and it end?"""
+        began = self.first_text_at
+        carried = [s for s in wire.streams if s.transport == "http" and s.url in self.page.outgoing.carriers]
+        return (
+            began is not None
+            and bool(carried)
+            and all(s.ended and s.failure is None for s in carried)
+            and any(s.streaming and s.last_byte_at >= began for s in carried)
+        )
+
+    def rule_stream_ended(self) -> bool:
+        """Did a response of the kind that the recipe's rule names end cleanly, with nothing of a reply in it?"""
+        rule = self._rule
+        if not self.learned_rule or rule is None or self.page.capture.live_text():
+            return False
+        return any(
+            stream.ended and stream.failure is None and fnmatchcase(url_pattern(stream.url), rule.url)
+            for stream in self.page.capture.activity().streams
+            if stream.transport == rule.transport == "http"
         )
 
     async def reply_element(self) -> ElementHandle | None:

@@ -112,6 +112,8 @@ def _alert(exchange: Exchange) -> str:
         return ""
     for alert in reversed(exchange.report.alerts):
         role, _, text = alert.partition("\n")
+        if exchange.outgrown(alert):
+            continue
         if role.endswith("!") or role in ("alertdialog", "dialog"):
             return text or role
     return ""
@@ -195,9 +197,9 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         final.source is ReplySource.DOM
         and exchange.learned_rule
         and not live
-        and len(final.text.split()) <= 3
+        and (len(final.text.split()) <= 3 or exchange.rule_stream_ended())
     ):
-        # Where replies are known to be on the wire, a word that is only on the page is a label of the page.
+        # Where replies are known to be on the wire, words that are only on the page are the page's own.
         raise trouble(TroubleKind.EMPTY_REPLY, "the reply is empty on the wire", stage=Stage.ACCEPTED)
     ended = bool(exchange.page.capture.activity().reply_ended)
     if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):

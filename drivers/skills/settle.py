@@ -22,6 +22,8 @@ SETTLE_SECONDS = 30.0
 QUIET_MS = 150
 STEP_MS = 2500
 """One look at the page waits this long at most for quiet; then what is in the way is dealt with."""
+LAUNCH_MS = 700
+"""The same for a chat that is known to be opened by a bubble first."""
 MAX_DISMISSALS = 6
 
 
@@ -77,7 +79,8 @@ async def settle(
             await asyncio.sleep(min(0.05, max(0.0, left)))
             continue
         try:
-            cap = min(STEP_MS, max(200, int(left * 1000)))
+            step = LAUNCH_MS if recipe.locators.launcher and not launched else STEP_MS
+            cap = min(step, max(200, int(left * 1000)))
             seen = await page.call(
                 frame, "ready", recipe.locators.input, QUIET_MS, cap, into=Ready, seconds=cap / 1000 + 8
             )

@@ -72,7 +72,7 @@ async def submit(
             if held.value.rstrip("\n") != prompt.rstrip("\n") and match(prompt, held.value) < Match.EXACT:
                 await compose(exchange.page, frame, inputs, prompt, send)
         exchange.page.outgoing.begin(prompt)
-        exchange.sent()
+        exchange.sent(composed=True)
         if not await press(exchange.page, frame, way, send):
             continue
         tried.append(way.value)

@@ -245,7 +245,8 @@
     if (!rest) return nodes;
     const words = rest.split(/\s+/);
     if (words.length > 6 || !words.every((w) => LANGUAGES.has(w) || LABELS.has(w) || NO_LANGUAGE.has(w) || /^\d+$/.test(w))) return nodes;
-    const named = words.find((w) => LANGUAGES.has(w));
+    // "text" is what many pages write over code without a language.
+    const named = words.find((w) => LANGUAGES.has(w) && !/^(text|txt|plaintext|plain)$/.test(w));
     if (named && !found[0].lang) found[0].lang = tidyLanguage(named);
     return [found[0]];
   };
