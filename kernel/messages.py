@@ -137,7 +137,7 @@ class TaskLeases(Message, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
 
 
-@VOCABULARY.command("task.lease", target=QUEUE, reply=TaskLeases)
+@VOCABULARY.command("task.lease", target=QUEUE, reply=TaskLeases, role=Role.ADMIN)
 class TaskLease(Message, frozen=True, kw_only=True):
     """Lease up to ``limit`` ready tasks for ``owner`` (``driver-1@<incarnation>``) for ``seconds``.
 
@@ -159,7 +159,7 @@ class LeaseUntil(Message, frozen=True, kw_only=True):
     until: float
 
 
-@VOCABULARY.command("task.renew", target=QUEUE, reply=LeaseUntil)
+@VOCABULARY.command("task.renew", target=QUEUE, reply=LeaseUntil, role=Role.ADMIN)
 class TaskRenew(Message, frozen=True, kw_only=True):
     """Renew a lease. Refused with ``stale_lease`` when the token is not the current one."""
 
@@ -168,7 +168,7 @@ class TaskRenew(Message, frozen=True, kw_only=True):
     seconds: float
 
 
-@VOCABULARY.command("task.stage", target=QUEUE, reply=Ok)
+@VOCABULARY.command("task.stage", target=QUEUE, reply=Ok, role=Role.ADMIN)
 class TaskStage(Message, frozen=True, kw_only=True):
     """Record durably how far the prompt has come, before the next step. Checked against the lease token."""
 
@@ -178,7 +178,7 @@ class TaskStage(Message, frozen=True, kw_only=True):
     conversation: str | None = None
 
 
-@VOCABULARY.command("task.settle", target=QUEUE, reply=TaskView)
+@VOCABULARY.command("task.settle", target=QUEUE, reply=TaskView, role=Role.ADMIN)
 class TaskSettle(Message, frozen=True, kw_only=True):
     """End an attempt as DONE (with ``reply``), RETRY (with ``not_before``) or DEAD (with ``error``).
 
@@ -203,7 +203,7 @@ class TasksReleased(Message, frozen=True, kw_only=True):
     ids: tuple[TaskId, ...]
 
 
-@VOCABULARY.command("task.release", target=QUEUE, reply=TasksReleased)
+@VOCABULARY.command("task.release", target=QUEUE, reply=TasksReleased, role=Role.ADMIN)
 class TaskRelease(Message, frozen=True, kw_only=True):
     """Give back at once every lease of ``owner`` (a worker that is known to be dead), or of one task.
 
@@ -252,7 +252,7 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rewrite: bool = False
 
 
-@VOCABULARY.command("reply.append", target=STORE, reply=Ok)
+@VOCABULARY.command("reply.append", target=STORE, reply=Ok, role=Role.ADMIN)
 class ReplyAppend(Message, frozen=True, kw_only=True):
     """Store deltas of a running attempt durably, then publish them. A known seq has no effect."""
 
@@ -268,7 +268,7 @@ class ReplySealed(Message, frozen=True, kw_only=True):
     reply: ReplySummary
 
 
-@VOCABULARY.command("reply.seal", target=STORE, reply=ReplySealed)
+@VOCABULARY.command("reply.seal", target=STORE, reply=ReplySealed, role=Role.ADMIN)
 class ReplySeal(Message, frozen=True, kw_only=True):
     """Seal a reply whole; idempotent by (task, attempt). A second attempt finds the first seal."""
 
@@ -315,7 +315,7 @@ class ReplyDelta(Message, frozen=True, kw_only=True):
 # -- drivers ----------------------------------------------------------------------------------------------
 
 
-@VOCABULARY.command("attempt.run", target=None, reply=Ok)
+@VOCABULARY.command("attempt.run", target=None, reply=Ok, role=Role.ADMIN)
 class AttemptRun(Message, frozen=True, kw_only=True):
     """Kernel to a driver: work on this leased task. Answered as soon as the driver has taken it."""
 
@@ -323,7 +323,7 @@ class AttemptRun(Message, frozen=True, kw_only=True):
     lease_seconds: float
 
 
-@VOCABULARY.command("attempt.cancel", target=None, reply=Ok)
+@VOCABULARY.command("attempt.cancel", target=None, reply=Ok, role=Role.ADMIN)
 class AttemptCancel(Message, frozen=True, kw_only=True):
     """Kernel to a driver: stop working on this task (press the page's stop control, free the page)."""
 
@@ -331,7 +331,7 @@ class AttemptCancel(Message, frozen=True, kw_only=True):
     reason: str = ""
 
 
-@VOCABULARY.command("attempt.report", target=KERNEL, reply=TaskView)
+@VOCABULARY.command("attempt.report", target=KERNEL, reply=TaskView, role=Role.ADMIN)
 class AttemptReport(Message, frozen=True, kw_only=True):
     """Driver to kernel: an attempt ended, with a sealed ``reply`` or an ``error``."""
 
@@ -342,7 +342,7 @@ class AttemptReport(Message, frozen=True, kw_only=True):
     error: TaskError | None = None
 
 
-@VOCABULARY.command("driver.offer", target=KERNEL, reply=Ok)
+@VOCABULARY.command("driver.offer", target=KERNEL, reply=Ok, role=Role.ADMIN)
 class DriverOffer(Message, frozen=True, kw_only=True):
     """Driver to kernel: I am this incarnation, I have ``free`` of ``pages`` pages, and these tasks in hand.
 
@@ -415,7 +415,7 @@ class ProviderRemove(Message, frozen=True, kw_only=True):
     name: str
 
 
-@VOCABULARY.command("provider.discover", target=None, reply=ProviderAdded)
+@VOCABULARY.command("provider.discover", target=None, reply=ProviderAdded, role=Role.ADMIN)
 class ProviderDiscover(Message, frozen=True, kw_only=True):
     """Kernel to a driver: do the work of `provider.add`."""
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import os
 import shutil
-import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -39,6 +38,7 @@ from nerv.messages import (
     Tick,
 )
 from tests.cluster import until
+from tests.integration.bus.ports import free_port
 
 ROLES: tuple[RoleName, ...] = ("viewer", "submitter", "operator", "admin")
 
@@ -89,28 +89,10 @@ class Remote:
         return [msgspec.json.decode(line, type=AuditRecord) for line in lines]
 
 
-def _free_port() -> int:
-    """The first of three ports that are free now."""
-    for _ in range(50):
-        with contextlib.ExitStack() as held:
-            first = held.enter_context(socket.socket())
-            first.bind(("127.0.0.1", 0))
-            port: int = first.getsockname()[1]
-            if port > 65000:
-                continue
-            try:
-                for step in (1, 2):
-                    held.enter_context(socket.socket()).bind(("127.0.0.1", port + step))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no three free ports in a row")
-
-
 @contextlib.asynccontextmanager
 async def remote_bus(*, plain_role: Role | None = None) -> AsyncIterator[Remote]:
     folder = Path(tempfile.mkdtemp(prefix="nv-"))
-    address = f"tcp://127.0.0.1:{_free_port()}"
+    address = f"tcp://127.0.0.1:{free_port()}"
     keys = KeyRing(folder / "keys")
     local = Endpoints.of_directory(folder / "bus.sock", folder / "pub.sock", folder / "sub.sock")
     listen = listen_at(address, plain_loopback=plain_role is not None, plain_role=plain_role or Role.VIEWER)
