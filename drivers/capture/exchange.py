@@ -14,6 +14,7 @@ import msgspec
 
 from drivers.capture.binary import binary_messages, grpc_frames
 from drivers.capture.candidates import Candidate, LogicalStream
+from drivers.capture.ending import says_end
 from drivers.capture.framing import BINARY, BodyFraming, Message
 from drivers.capture.live import RuleReader, change
 from drivers.capture.packets import SocketFraming
@@ -146,6 +147,8 @@ class Exchange:
     _reader: RuleReader | None = None
     _reply_on: Connection | None = None
     _emitted: str | None = None
+    _said_end: bool = False
+    """The newest message of the reply's socket that mattered said that the reply is over."""
 
     def __post_init__(self) -> None:
         if self.rule is not None:
@@ -190,9 +193,14 @@ class Exchange:
     def _read(self, connection: Connection, message: Message) -> None:
         assert self._reader is not None
         delta = self._reader.feed(message, follows=connection is self._reply_on)
+        self._note_end(message, connection, delta)
         if delta is not None:
             self._reply_on = connection
             self._emit(delta)
+
+    def _note_end(self, message: Message, connection: Connection, delta: WireDelta | None) -> None:
+        if connection.transport == WEBSOCKET and self._reader is not None and self._reader.seen:
+            self._said_end = says_end(message) or (self._said_end and delta is None)
 
     def _emit(self, delta: WireDelta) -> None:
         if self._emitted is not None:  # another rule spoke before: say what differs
@@ -231,6 +239,7 @@ class Exchange:
             open_streams=sum(1 for c in bodies if not c.ended),
             ended=bool(bodies) and all(c.ended for c in bodies),
             reply_ended=reply_ended,
+            said_end=self._said_end,
             reply_url=self._reply_on.url if self._reply_on is not None else None,
             reply_urls=sum(
                 1
@@ -283,7 +292,8 @@ class Exchange:
         last: Connection | None = None
         for event in self._history:
             if self._matches(rule, event.connection):
-                self._reader.feed(event.message, follows=event.connection is last)
+                delta = self._reader.feed(event.message, follows=event.connection is last)
+                self._note_end(event.message, event.connection, delta)
                 last = event.connection
         self._reply_on = last
         correction = change(before, self._reader.text)

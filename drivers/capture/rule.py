@@ -91,6 +91,8 @@ class WireActivity:
     open_streams: int = 0
     ended: bool = False
     reply_ended: bool | None = None
+    said_end: bool = False
+    """The socket that carries the reply said that it is over, and nothing of it came since."""
     reply_url: str | None = None
     """Address of the stream that the live text comes from."""
     reply_urls: int = 0

@@ -40,6 +40,7 @@ class Sign(StrEnum):
     INPUT_BACK = "input_back"
     ACTIONS = "actions"
     COVERED = "covered"
+    SAID_END = "said_end"
     CARRIER_ENDED = "carrier_ended"
     INDICATOR_GONE = "indicator_gone"
     QUIET = "quiet"
@@ -66,6 +67,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """Something is in endless motion that was not before the submission: a hint that it goes on, no more."""
     indicator_gone: bool = False
     """A text or motion that stood beside the growing reply is gone."""
+    said_end: bool = False
+    """A socket stays open, but its protocol said that the reply is over."""
     carrier_ended: bool = False
     """The reply is not known on the wire, but the answer to the request that carried the prompt came in pieces
     while the text grew, and has ended."""
@@ -103,6 +106,7 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
         (Sign.CONTROLS_BACK, facts.controls_back),
         (Sign.INPUT_BACK, facts.input_back and not facts.input_disabled),
         (Sign.ACTIONS, facts.actions),
+        (Sign.SAID_END, facts.said_end),
         (Sign.CARRIER_ENDED, facts.carrier_ended),
         (Sign.INDICATOR_GONE, facts.indicator_gone),
         (Sign.COVERED, facts.covered and facts.wire_ended),

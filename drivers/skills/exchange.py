@@ -279,7 +279,7 @@ class Exchange:
         # Many short answers are polls of one reply: that one of them ended says nothing.
         # The answer to the very request that carried the prompt is no poll.
         answered = wire.reply_url in self.page.outgoing.carriers and wire.reply_urls == 1
-        polled = not bytes_at and not answered
+        polled = not bytes_at and not answered and not (self._rule and self._rule.transport == "websocket")
         last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
         spinning = report is not None and report.spinning
         broken = any("ABORTED" not in why for _, why in wire.failed)
@@ -301,6 +301,7 @@ class Exchange:
             and not spinning,
             wire_text=bool(live),
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
+            said_end=wire.said_end,
             carrier_ended=not live and self._carrier_ended(wire),
             wire_ended=bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS),
             wire_open=wire.reply_ended is False

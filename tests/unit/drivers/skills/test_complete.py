@@ -124,3 +124,19 @@ def test_the_next_look_is_soon_enough_and_never_a_spin(it: Facts) -> None:
 def test_nothing_is_awaited_for_ever(it: Facts) -> None:
     old = msgspec.structs.replace(it, quiet=1000.0, wire_quiet=None if it.wire_quiet is None else 1000.0)
     assert decide(old) is not Verdict.WAIT
+
+
+def test_an_indicator_that_goes_away_is_a_weaker_sign() -> None:
+    assert decide(facts(quiet=1.5, indicator_gone=True)) is Verdict.WAIT
+    assert decide(facts(quiet=2.1, indicator_gone=True)) is Verdict.COMPLETE
+
+
+def test_quiet_counts_later_while_something_new_turns_on_the_page() -> None:
+    assert decide(facts(quiet=15.0, spinning=True)) is Verdict.WAIT
+    assert decide(facts(quiet=20.1, spinning=True)) is Verdict.UNPROVEN
+
+
+@pytest.mark.parametrize("sign", ["said_end", "carrier_ended"])
+def test_a_wire_that_tells_its_end_is_a_sign(sign: str) -> None:
+    assert decide(facts(quiet=0.5, **{sign: True})) is Verdict.WAIT
+    assert decide(facts(quiet=1.1, **{sign: True})) is Verdict.COMPLETE
