@@ -373,6 +373,9 @@ class BrokerCore:
         box = self._boxes.get(frame)
         if box is None:
             box = self._boxes[frame] = Mailbox(hello.name, now)
+        before = self._links.get(identity)
+        if before is not None and before.name != hello.name:
+            self._end(before, now, f"now called {hello.name}")  # or its old name would be held for ever
         old = box.holder
         if old is not None and old.identity != identity and old.incarnation != hello.incarnation:
             if hello.started_at < old.started_at:

@@ -51,6 +51,7 @@ _MAY_PASS = frozenset({zmq.EADDRINUSE, zmq.EADDRNOTAVAIL, errno.ENODEV})
 _SILENT_TRIES = 10
 """Binding again right after closing fails for a moment: the system takes the port back a little later."""
 _RETRY_SECONDS = 0.05
+_HANDSHAKE_MS = 5000
 _HEARTBEAT_MS, _HEARTBEAT_TIMEOUT_MS = 2000, 6000
 
 _log = logging.getLogger("nerv.bus")
@@ -160,6 +161,7 @@ class Door:
         events_in.send(b"\x01")
 
     def _protect(self, socket: zmq.Socket[bytes]) -> None:
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, _HEARTBEAT_MS)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _HEARTBEAT_TIMEOUT_MS)
         if self._listen.ipv6:

@@ -15,6 +15,7 @@ from nerv.bus import bundle as bundles
 from nerv.bus.envelope import Envelope, Kind
 from nerv.bus.events import PROBE
 from nerv.bus.link import Hello
+from nerv.bus.messages import BUS_NAME
 from nerv.bus.vocabulary import MessageType, Purpose, Role, Vocabulary
 from nerv.errors import ErrorCode, ErrorInfo
 
@@ -66,7 +67,7 @@ def examine(caller: Caller, target: bytes, bundle: bytes, vocabulary: Vocabulary
         return Verdict(bundle)
     if kinds != {Kind.COMMAND}:
         return Verdict(None, malformed="a bundle for a peer holds commands only, or answers only")
-    return _without_refused(caller, envelopes, bundle, vocabulary)
+    return _without_refused(caller, target.decode("utf-8", "replace"), envelopes, bundle, vocabulary)
 
 
 def _examine_link(
@@ -82,16 +83,16 @@ def _examine_link(
                 return Verdict(None, malformed=f"HELLO: {error}")
             if not caller.may_be_called(name):
                 return Verdict(None, banned=_misnamed(caller, name))
-    return _without_refused(caller, envelopes, bundle, vocabulary)
+    return _without_refused(caller, BUS_NAME, envelopes, bundle, vocabulary)
 
 
 def _without_refused(
-    caller: Caller, envelopes: list[Envelope], bundle: bytes, vocabulary: Vocabulary
+    caller: Caller, target: str, envelopes: list[Envelope], bundle: bytes, vocabulary: Vocabulary
 ) -> Verdict:
     good: list[Envelope] = []
     refusals: list[Refusal] = []
     for envelope in envelopes:
-        error = refuses(caller, envelope.type, vocabulary) if envelope.kind is Kind.COMMAND else None
+        error = refuses(caller, target, envelope.type, vocabulary) if envelope.kind is Kind.COMMAND else None
         if error is None:
             good.append(envelope)
         else:
@@ -101,8 +102,8 @@ def _without_refused(
     return Verdict(bundles.encode(good) if good else None, tuple(refusals))
 
 
-def refuses(caller: Caller, type_name: str, vocabulary: Vocabulary) -> ErrorInfo | None:
-    """Why this caller may not send commands of this type; None: it may."""
+def refuses(caller: Caller, target: str, type_name: str, vocabulary: Vocabulary) -> ErrorInfo | None:
+    """Why this caller may not send commands of this type to this target; None: it may."""
     entry = vocabulary.named(type_name) if type_name in vocabulary else None
     if entry is None or entry.purpose is not Purpose.COMMAND:
         return ErrorInfo(
@@ -112,7 +113,14 @@ def refuses(caller: Caller, type_name: str, vocabulary: Vocabulary) -> ErrorInfo
             fix="`nerv messages` lists the types; actor.bus.settings.vocabulary names the modules with more",
         )
     if caller.role >= entry.role:
-        return None
+        if entry.target in (None, target):
+            return None
+        return ErrorInfo(  # queues for names that nobody has are not for strangers to fill
+            code=ErrorCode.FORBIDDEN,
+            reason=f"{type_name!r} is for {entry.target!r}, not for {target!r}",
+            field="target",
+            fix=f"send it to {entry.target!r}",
+        )
     return ErrorInfo(
         code=ErrorCode.FORBIDDEN,
         reason=f"{type_name!r} needs the role {_role(entry.role)}, {caller.key!r} has {_role(caller.role)}",

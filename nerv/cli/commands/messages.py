@@ -29,6 +29,7 @@ def messages(session: Session, type_name: str | None) -> None:
                     "type": entry.name,
                     "purpose": entry.purpose,
                     "target": entry.target,
+                    "topic": f"{entry.topic}." if entry.topic else None,
                     "role": entry.role.name.lower(),
                     "reply": VOCABULARY.of(entry.reply).name if entry.reply else None,
                     "summary": entry.summary,

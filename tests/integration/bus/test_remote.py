@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -16,9 +17,12 @@ import msgspec
 import pytest
 import zmq
 
+from nerv.bus import bundle as bundles
 from nerv.bus.broker_socket import Broker
+from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, Kind, PeerName
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.limits import DEFAULT_LIMITS
+from nerv.bus.link import Hello
 from nerv.bus.messages import BusStatus, BusView, DeadLetterList, DeadLetterPage
 from nerv.bus.peer_socket import Endpoints, Peer
 from nerv.bus.remote.audit import Audit, AuditRecord
@@ -90,9 +94,9 @@ class Remote:
 
 
 @contextlib.asynccontextmanager
-async def remote_bus(*, plain_role: Role | None = None) -> AsyncIterator[Remote]:
+async def remote_bus(*, plain_role: Role | None = None, address: str = "") -> AsyncIterator[Remote]:
     folder = Path(tempfile.mkdtemp(prefix="nv-"))
-    address = f"tcp://127.0.0.1:{free_port()}"
+    address = address or f"tcp://127.0.0.1:{free_port()}"
     keys = KeyRing(folder / "keys")
     local = Endpoints.of_directory(folder / "bus.sock", folder / "pub.sock", folder / "sub.sock")
     listen = listen_at(address, plain_loopback=plain_role is not None, plain_role=plain_role or Role.VIEWER)
@@ -329,3 +333,35 @@ async def test_no_secret_reaches_a_log_or_a_message(remote: Remote, caplog: pyte
     assert key.secret not in (remote.keys.folder / "clients.json").read_text()
     for file in (path, remote.keys.folder / "server.json", remote.keys.folder / "clients.json"):
         assert os.stat(file).st_mode & 0o777 == 0o600
+
+
+async def test_a_peer_that_changes_its_name_gives_the_old_one_back(remote: Remote) -> None:
+    """Or one connection could take names until the broker has no memory left."""
+    core, identity = remote.broker.core, b"somebody"
+    for number in range(3):
+        hello = Hello(name=f"ann.{number}", incarnation="i", started_at=1.0, credit=0)
+        envelope = Envelope(
+            id=EnvelopeId(f"i-{number}"),
+            kind=Kind.HELLO,
+            type="link.hello",
+            source=PeerName(hello.name),
+            target=BROKER,
+            payload=msgspec.Raw(msgspec.msgpack.encode(hello)),
+        )
+        core.receive(identity, b"", bundles.encode([envelope]), time.monotonic())
+    assert [box.name for box in core.boxes() if box.holder and box.name.startswith("ann")] == ["ann.2"]
+
+
+async def test_a_port_that_another_program_has_does_not_keep_the_local_bus_from_starting(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        async with remote_bus(plain_role=Role.VIEWER, address=f"tcp://127.0.0.1:{port}") as remote:
+            assert isinstance(await remote.inside.request("bus", BusStatus()), BusView)
+            await until("it is told", lambda: "cannot listen" in caplog.text, seconds=10)
+            other.close()
+            async with remote.client(None, timeout=10.0) as client:
+                assert isinstance(await client.request("bus", BusStatus()), BusView)

@@ -35,7 +35,11 @@ def envelope(
 def test_exactly_the_commands_above_the_role_are_taken_out_of_a_bundle(role: Role, entries: list) -> None:  # type: ignore[type-arg]
     sent = [envelope(entry.name, number=number) for number, entry in enumerate(entries)]
     verdict = examine(Caller("ann", role), b"queue", bundles.encode(sent), VOCABULARY)
-    allowed = [each for each, entry in zip(sent, entries, strict=True) if role >= entry.role]
+    allowed = [
+        each
+        for each, entry in zip(sent, entries, strict=True)
+        if role >= entry.role and entry.target in (None, "queue")
+    ]
     assert (bundles.decode(verdict.bundle) if verdict.bundle else []) == allowed
     assert [refusal.envelope for refusal in verdict.refusals] == [
         each for each in sent if each not in allowed
@@ -125,3 +129,10 @@ def test_what_is_granted_shows_every_event_it_may_and_no_other(role: Role, prefi
     }
     allowed = role >= needed.get(topic.partition(".")[0], Role.ADMIN)
     assert topic.startswith(granted or ("\0",)) is (allowed and topic.startswith(prefix))
+
+
+def test_a_command_goes_only_to_the_actor_it_is_for() -> None:
+    bundle = bundles.encode([envelope("task.list")])
+    assert examine(Caller("ann", Role.VIEWER), b"queue", bundle, VOCABULARY).bundle == bundle
+    (refusal,) = examine(Caller("ann", Role.VIEWER), b"no-such-actor", bundle, VOCABULARY).refusals
+    assert refusal.error.field == "target"
