@@ -41,6 +41,7 @@ from nerv.messages import (
     SupervisorStop,
     Tick,
 )
+from nerv.sync import SyncClient
 from tests.cluster import until
 from tests.integration.bus.ports import free_port
 
@@ -312,6 +313,20 @@ async def test_a_tap_from_outside_works_for_operators_and_ends_with_them(remote:
         async with asyncio.timeout(5):
             assert (await anext(events)).topic == "tap.supervisor.status"
     await until("nobody watches", lambda: not remote.broker.core.tapping, seconds=5)
+
+
+async def test_the_environment_says_where_the_bus_is_and_a_program_without_a_loop_gets_there(
+    remote: Remote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NERV_BUS", remote.address)
+    monkeypatch.setenv("NERV_KEY_FILE", str(remote.key("ann", "viewer")))
+
+    def ask() -> Message:
+        with SyncClient() as client:
+            return client.request("supervisor", SupervisorStatus(), timeout=5.0)
+
+    assert isinstance(await asyncio.to_thread(ask), ClusterStatus)
+    assert remote.supervisor.reached[-1].startswith("ann.")
 
 
 async def test_local_peers_are_not_asked_for_anything(remote: Remote) -> None:
