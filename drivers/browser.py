@@ -30,7 +30,7 @@ class BrowserConfig(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 1280
     height: int = 900
     launch_seconds: float = 30.0
-    max_pages: int = 16
+    max_pages: int = 8
     """Pages open at once; beyond it idle warm pages are closed, and a lease without any to close is refused."""
 
     def arguments(self) -> list[str]:

@@ -276,7 +276,7 @@ function look() {
   const fresh = newTexts(it);
   const reply = findReply(it, fresh);
   it.reply = reply;
-  const text = reply ? textOf(reply) : "";
+  const text = reply ? textOf(reply).toWellFormed() : "";
   if (text !== it.text) { it.text = text; it.changed = performance.now(); }
   const inside = (el) => (reply && contains(el, reply) && el.localName !== "body" && turnOf(el, it)) || it.users.includes(el) || el === reply;
   const controls = diff(it.idle, pageControls(inside));
@@ -292,7 +292,7 @@ function look() {
     reply_controls: reply ? replyControls(reply, it).filter((el) => !contains(reply, el)).map(signature) : [],
     inner_controls: reply ? replyControls(reply, it).filter((el) => contains(reply, el)).length : 0,
     rewritten: offset < it.sent.length,
-    offset, text: text.slice(offset),
+    offset, text: text.slice(offset),  // never between two halves of a character, see above
     added: controls.added, removed: controls.removed,
     input_flicked: [...it.off].some((el) => it.inputs.has(el) && el.isConnected && !disabledOf(el)),
     control_flicked: [...it.off].some((el) => !it.inputs.has(el) && el.isConnected && !disabledOf(el) && visible(el)),

@@ -26,7 +26,7 @@ LATE_SECONDS = 8.0
 """How long a page may take to draw what the wire already gave in full."""
 INDICATOR_SECONDS = 2.0
 """A typing indicator that went away is a weak sign: some come and go while a reply pauses."""
-SPINNING_PATIENCE = 4.0
+SPINNING_PATIENCE = 2.0
 """While something new is in endless motion, a quiet must be so many times as long to count."""
 OPEN_SECONDS = 4.0
 """A stream that stays open is overruled by the page's own signs after this quiet."""

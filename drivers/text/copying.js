@@ -81,7 +81,7 @@ async (root, ask) => {
     state.undo.push(() => window.removeEventListener("copy", heard));
     return 0;
   }
-  if (ask.read) return state.texts && state.texts.length ? state.texts[state.texts.length - 1] : null;
+  if (ask.read) return state.texts && state.texts.length ? state.texts[state.texts.length - 1].toWellFormed() : null;
   if (ask.release) {
     for (const undo of state.undo || []) undo();
     delete globalThis[KEY];

@@ -50,7 +50,7 @@ class ReplyDom:
 async def reply_dom(reply_element: ElementHandle) -> ReplyDom:
     """Read a reply's DOM through open shadow roots and slots. Raises playwright's Error when it is gone."""
     flat = await reply_element.evaluate(_FLATTEN)
-    inner = await reply_element.evaluate("el => el.innerText ?? el.textContent ?? ''")
+    inner = await reply_element.evaluate("el => (el.innerText ?? el.textContent ?? '').toWellFormed()")
     return ReplyDom(
         html=str(flat["html"]), text=str(flat["text"]), inner_text=str(inner), verbatim=bool(flat["verbatim"])
     )

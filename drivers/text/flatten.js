@@ -298,5 +298,6 @@
   const tree = whole ? build(root, root.parentElement || root) : unwrap(inside(root));
   // A page that shows Markdown as it came: text and line breaks only, blanks kept.
   const bare = (n) => n.t === "text" ? n.pre || !n.text.trim() : n.t === "el" && /^(br|div|span|p)$/.test(n.tag) && n.kids.every(bare);
-  return {html: tree.map(html).join(""), text: plain(tree), verbatim: tree.length > 0 && tree.every(bare)};
+  // A page that cuts a text between two halves of one character must not break what reads it.
+  return {html: tree.map(html).join("").toWellFormed(), text: plain(tree).toWellFormed(), verbatim: tree.length > 0 && tree.every(bare)};
 }

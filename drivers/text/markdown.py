@@ -21,6 +21,11 @@ _BUTTON = re.compile(r"<button\b.*?</button\s*>", re.DOTALL | re.IGNORECASE)
 _PLACE = re.compile(r"NERVPLACE(\d+)X")
 _ANCHOR_END = re.compile(r"^(#{1,6} .*?)[ \t]*\[?[¶#🔗]\]?(?:\([^)]*\))?[ \t]*$", re.MULTILINE)
 
+_AFTER_BREAK = re.compile(r"(?<=<br>)\s+")
+_BARE_NEWLINE = re.compile(r"[^\s>][^\S\n]*\n\s*[^\s<]")
+"""A line end inside running text: this page does not draw line ends as breaks, so its breaks were written as such.
+Most chat pages draw every line end as a break, and two blanks before one are rarely written."""
+
 _OPTIONS = ConversionOptions(
     extract_metadata=False, bullets="-", autolinks=False, heading_style="atx", compact_tables=True
 )
@@ -44,9 +49,10 @@ def html_to_markdown(html: str) -> str:
     aligned = [_alignment(table) for table in _TABLE.findall(html)]
     if not html.strip():
         return ""
+    soft = not _BARE_NEWLINE.search(_AFTER_BREAK.sub("", html))
     text = convert(html, _OPTIONS).content or ""
     text = _align_tables(text, aligned)
-    text = _tidy(text)
+    text = _tidy(text, soft=soft)
     text = "\n".join(_restore(line, kept) for line in text.split("\n"))
     return text.strip("\n") + "\n" if text.strip() else ""
 
@@ -96,13 +102,13 @@ def _rule_cell(cell: str, side: str) -> str:
     return f" {left}{'-' * max(1, width - 2)}{right} "
 
 
-def _tidy(text: str) -> str:
-    """Blank lines around blocks, none doubled; heading anchors gone; trailing blanks gone but for hard breaks."""
+def _tidy(text: str, *, soft: bool) -> str:
+    """``soft``: line breaks are the page's way to draw plain line ends. Blank lines around blocks, none doubled; heading anchors gone; trailing blanks gone but for hard breaks."""
     text = _ANCHOR_END.sub(r"\1", text)
     lines: list[str] = []
     for line in text.split("\n"):
         bare = line.rstrip()
-        hard = line.endswith("  ") and bool(bare)
+        hard = line.endswith("  ") and bool(bare) and not soft
         lines.append(bare + "  " if hard else bare)
     out: list[str] = []
     for at, line in enumerate(lines):

@@ -94,7 +94,7 @@ CASES = {
     "blocks in a box that keeps blanks": (
         '<div style="white-space:pre-wrap"><p>One\ntwo</p>\n\n<ul>\n<li>a</li>\n<li>b</li>\n</ul>\n</div>',
         "",
-        "One  \ntwo\n\n- a\n- b\n",
+        "One\ntwo\n\n- a\n- b\n",
     ),
     "a list that starts later, a rule drawn by a box": (
         '<ol start="4"><li>Four</li><li>Five</li></ol><div style="height:1px;width:300px;background:#000"></div>'

@@ -132,8 +132,8 @@ def test_an_indicator_that_goes_away_is_a_weaker_sign() -> None:
 
 
 def test_quiet_counts_later_while_something_new_turns_on_the_page() -> None:
-    assert decide(facts(quiet=15.0, spinning=True)) is Verdict.WAIT
-    assert decide(facts(quiet=20.1, spinning=True)) is Verdict.UNPROVEN
+    assert decide(facts(quiet=9.0, spinning=True)) is Verdict.WAIT
+    assert decide(facts(quiet=10.1, spinning=True)) is Verdict.UNPROVEN
 
 
 @pytest.mark.parametrize("sign", ["said_end", "carrier_ended"])

@@ -82,3 +82,11 @@ def test_code_is_never_changed(code: str) -> None:
     made = html_to_markdown(f"<p>a</p><pre><code>{entities.escape(code)}\n</code></pre>")
     fence, _, rest = made.removeprefix("a\n\n").partition("\n")
     assert rest.removesuffix("\n").removesuffix(fence).removesuffix("\n") == code
+
+
+def test_a_page_that_draws_every_line_end_as_a_break_gets_its_line_ends_back() -> None:
+    assert html_to_markdown("<p>One<br>\ntwo</p><p>three<br>four</p>") == "One\ntwo\n\nthree\nfour\n"
+
+
+def test_a_break_stays_one_where_line_ends_are_not_drawn() -> None:
+    assert html_to_markdown("<p>One<br>two</p><p>three\nfour</p>").startswith("One  \ntwo\n")
