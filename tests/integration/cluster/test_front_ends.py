@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,20 +12,22 @@ from pathlib import Path
 import pytest
 
 from drivers.playground import Pace, launch, reply_for
-from tests.chat_uis.frontends import QUICK, Frontend, frontend
+from tests.chat_uis.frontends import QUICK, frontend
 from tests.cluster import Cluster
 
-pytestmark = [pytest.mark.browser]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
-PACE = Pace(chunks=30, seconds=1.0, pause=2.0)
-PROMPTS = (
-    "What is an actor?",
-    "short and sweet",
-    "code of a queue",
-    "unicode please",
-    "pause, then answer",
-    "two lines\nof a prompt",
+PACE = Pace(chunks=20, seconds=0.8, pause=2.0)
+PROMPTS = ("What is an actor?", "code of a queue", "unicode please", "two lines\nof a prompt")
+HTML_ONLY = frozenset({"nicegui"})
+PLAYGROUNDS = (
+    "?via=eventsource",
+    "?via=ws&ui=contenteditable",
+    "?via=chunked&ui=shadow",
+    "?via=ndjson&ui=iframe",
+    "?via=poll",
 )
+"""Each transport once, each kind of page once."""
 
 
 @pytest.fixture(scope="module")
@@ -40,48 +43,46 @@ def running() -> Iterator[Cluster]:
         shutil.rmtree(home)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("name", QUICK)
+async def _ask_all(running: Cluster, provider: str) -> list[tuple[str, str]]:
+    """All prompts at once, through both browsers; each prompt with its answer."""
+    asking = (running.check("ask", provider, prompt, "--timeout", "120") for prompt in PROMPTS)
+    return list(zip(PROMPTS, await asyncio.gather(*asking), strict=True))
+
+
+def _words(markdown: str) -> list[str]:
+    """The words of a text, without its marks and the names of code languages."""
+    return re.findall(r"\w+", re.sub(r"```\w*", "", markdown))
+
+
+@pytest.mark.parametrize("name", [name for name in QUICK if name not in HTML_ONLY])
 async def test_a_front_end_answers_with_the_markdown_its_backend_sent(running: Cluster, name: str) -> None:
     async with frontend(name, pace=PACE) as page:
         await running.check("provider", "add", page.url, "--name", name)
-        wrong = [text for prompt in PROMPTS if (text := await _ask(running, page, prompt))]
-        assert not wrong, "\n".join(wrong)
+        for prompt, answer in await _ask_all(running, name):
+            assert answer.rstrip("\n") == page.expected(prompt).rstrip("\n"), prompt
+            assert page.times_received(prompt) == 1, prompt
 
 
-async def _ask(running: Cluster, page: Frontend, prompt: str) -> str | None:
-    """What is wrong with the answer to ``prompt``, or None."""
-    ended = await running.nerv("ask", page.name, prompt, "--timeout", "60")
-    if ended.code:
-        return f"{prompt!r} ended with {ended.code}: {ended.err.strip()}"
-    expected = page.expected(prompt)
-    if ended.out != (expected if expected.endswith("\n") else expected + "\n"):
-        return f"{prompt!r} was answered with another text:\n{ended.out}"
-    if page.times_received(prompt) != 1:
-        return f"{prompt!r} was received {page.times_received(prompt)} times"
-    return None
+@pytest.mark.parametrize("name", sorted(HTML_ONLY))
+async def test_a_page_that_gets_only_html_is_answered_with_the_same_words(
+    running: Cluster, name: str
+) -> None:
+    """No Markdown ever reaches such a page: how its table was aligned in the source cannot be known."""
+    async with frontend(name, pace=PACE) as page:
+        await running.check("provider", "add", page.url, "--name", name)
+        for prompt, answer in await _ask_all(running, name):
+            assert _words(answer) == _words(page.expected(prompt)), prompt
+            assert page.times_received(prompt) == 1, prompt
 
 
-@pytest.mark.parametrize(
-    "variant", ["", "?via=eventsource", "?via=ws", "?via=chunked", "?via=ndjson", "?via=poll"]
-)
-async def test_the_playground_answers_over_each_transport(running: Cluster, variant: str) -> None:
-    await _playground(running, variant)
-
-
-@pytest.mark.parametrize("variant", ["?ui=contenteditable", "?ui=shadow", "?ui=iframe"])
-async def test_the_playground_answers_in_each_kind_of_page(running: Cluster, variant: str) -> None:
-    await _playground(running, variant)
-
-
-async def _playground(running: Cluster, variant: str) -> None:
-    name = variant.partition("=")[2] or "plain"
+@pytest.mark.parametrize("variant", PLAYGROUNDS)
+async def test_the_playground_answers_over_each_transport_in_each_kind_of_page(
+    running: Cluster, variant: str
+) -> None:
+    name = "playground-" + re.sub(r"\W+", "-", variant).strip("-")
     async with launch(pace=PACE) as playground:
-        await running.check(
-            "provider", "add", playground.url + variant, "--name", f"playground-{name}", "--replace"
-        )
-        for prompt in PROMPTS:
-            out = await running.check("ask", f"playground-{name}", prompt, "--timeout", "60")
-            assert out.rstrip("\n") == reply_for(prompt).rstrip("\n"), prompt
+        await running.check("provider", "add", playground.url + variant, "--name", name)
+        for prompt, answer in await _ask_all(running, name):
+            assert answer.rstrip("\n") == reply_for(prompt).rstrip("\n"), prompt
         received = (await playground.stats()).received
         assert set(received.values()) == {1}, received
