@@ -103,7 +103,9 @@ def _rule_cell(cell: str, side: str) -> str:
 
 
 def _tidy(text: str, *, soft: bool) -> str:
-    """``soft``: line breaks are the page's way to draw plain line ends. Blank lines around blocks, none doubled; heading anchors gone; trailing blanks gone but for hard breaks."""
+    """``soft``: line breaks are the page's way to draw plain line ends.
+
+    Blank lines around blocks, none doubled; heading anchors gone; trailing blanks gone but for hard breaks."""
     text = _ANCHOR_END.sub(r"\1", text)
     lines: list[str] = []
     for line in text.split("\n"):
