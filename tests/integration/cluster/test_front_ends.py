@@ -51,7 +51,7 @@ async def _ask_all(running: Cluster, provider: str) -> list[tuple[str, str]]:
 
 def _words(markdown: str) -> list[str]:
     """The words of a text, without its marks and the names of code languages."""
-    return re.findall(r"\w+", re.sub(r"```\w*", "", markdown))
+    return re.findall(r"[^\W_]+", re.sub(r"```\w*", "", markdown))
 
 
 @pytest.mark.parametrize("name", [name for name in QUICK if name not in HTML_ONLY])
