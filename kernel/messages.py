@@ -325,7 +325,7 @@ class AttemptRun(Message, frozen=True, kw_only=True):
 
 @VOCABULARY.command("attempt.cancel", target=None, reply=Ok, role=Role.ADMIN)
 class AttemptCancel(Message, frozen=True, kw_only=True):
-    """Kernel to a driver: stop working on this task (press the page's stop control, free the page)."""
+    """Kernel to a driver: stop working on this task; its page is closed."""
 
     id: TaskId
     reason: str = ""

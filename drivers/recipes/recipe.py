@@ -71,13 +71,12 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
-    """``prompt_chars`` 0: not known. ``pace``: seconds between two prompts of one account.
+    """``prompt_chars`` 0: not known.
 
     ``stall``: seconds without any sign of life, after which a reply that began is taken for cut off.
     """
 
     prompt_chars: int = 0
-    pace: float = 0.0
     stall: float = 120.0
     first_sign: float = 180.0
     """Seconds a page may think before anything of a reply shows."""
