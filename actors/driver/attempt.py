@@ -97,13 +97,17 @@ class Attempt:
 
     async def run(self) -> None:
         """Ends when the kernel has settled the attempt; raises :class:`LeaseLost` when it is not ours."""
+        lease_lost: LeaseLost | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 renewing = group.create_task(self._renew(), name=f"renew {self.task.id}")
                 await self._report(await self._work())
                 renewing.cancel()
-        except* LeaseLost as lost:
-            raise lost.exceptions[0] from None
+        except* LeaseLost as group_of_lost:
+            # Raised below: what is raised here would leave in a group again.
+            lease_lost = _first(group_of_lost, LeaseLost)
+        if lease_lost is not None:
+            raise lease_lost
 
     async def _work(self) -> ReplySummary | TaskError:
         """The outcome, with its deltas stored. An error of the store or the queue is an outcome too."""

@@ -69,7 +69,9 @@ def test_a_running_instance_is_not_started_twice(instance: Instance) -> None:
 
 def test_a_wrong_file_is_told_and_nothing_is_started(instance: Instance) -> None:
     written(instance, TREE.replace("[group.work]", "[group.work]\nstrategy = 1"))
-    with pytest.raises(NervError, match=r"supervisor.toml, line 4: .*strategy|strategy.*supervisor.toml, line 4"):
+    with pytest.raises(
+        NervError, match=r"supervisor.toml, line 4: .*strategy|strategy.*supervisor.toml, line 4"
+    ):
         start_detached(instance)
     assert running_info(instance) is None
 
