@@ -1,6 +1,6 @@
 # Each target sets up what it needs on a machine that has Python 3.11+, make and apt (or a Chromium).
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types unit integration chaos bench clean
+.PHONY: help setup demo test lint types unit frontends chaos bench clean
 
 BIN := .venv/bin
 # The tests make environments for other people's front ends with uv; this one is used where the machine has none.
@@ -21,7 +21,7 @@ test: ## Lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadfile
 
 lint:
 	$(BIN)/ruff check .
@@ -34,6 +34,10 @@ types:
 unit: ## The fast tests only
 	@scripts/setup.sh dev
 	$(BIN)/pytest tests/unit
+
+frontends: ## Every front end of others by itself: do the launchers work?
+	@scripts/setup.sh dev
+	NERV_LAB_ALL=1 $(BIN)/pytest tests/chat_uis
 
 chaos: ## Random kills under load, for longer than `make test` takes
 	@scripts/setup.sh dev
