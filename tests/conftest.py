@@ -25,7 +25,9 @@ TEMPORARY = pytest.StashKey[tuple[str, str | None]]()
 
 def pytest_configure(config: pytest.Config) -> None:
     """A temporary folder of its own for each run: what other processes leave in the shared one is not ours."""
-    folder = tempfile.mkdtemp(prefix="nt-")
+    # A worker of xdist inherits the folder of its controller; one inside the other would be too deep for sockets.
+    beside = Path(tempfile.gettempdir()).parent if hasattr(config, "workerinput") else None
+    folder = tempfile.mkdtemp(prefix="nt-", dir=beside)
     config.stash[TEMPORARY] = (folder, os.environ.get("TMPDIR"))
     os.environ["TMPDIR"] = tempfile.tempdir = folder
 
