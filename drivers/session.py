@@ -84,6 +84,7 @@ class BrowserSession:
         self._started = time.monotonic()
         self._process: psutil.Process | None = None
         self._folder: Path | None = None
+        self._profile: Path | None = None
         self.pages_opened = 0
         browser.on("disconnected", self._disconnected)
 
@@ -119,6 +120,7 @@ class BrowserSession:
         session = cls(config, playwright, browser)
         session._folder = folder
         session._process = await asyncio.to_thread(_find_process, config.marker)
+        session._profile = await asyncio.to_thread(_profile_of, session._process)
         return session
 
     # -- what it is -------------------------------------------------------------------------------------
@@ -300,8 +302,10 @@ class BrowserSession:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._playwright.stop()
         await asyncio.to_thread(_kill_tree, self._process)
-        if self._folder is not None:
-            await asyncio.to_thread(remove_scratch, self._folder)
+        for folder in (self._folder, self._profile):
+            # Playwright gives up on a profile that a dying browser still writes to.
+            if folder is not None:
+                await asyncio.to_thread(remove_scratch, folder)
 
     async def _stop_tasks(self) -> None:
         tasks = tuple(self._tasks)
@@ -320,6 +324,17 @@ def _find_process(marker: str) -> psutil.Process | None:
             if wanted in line and not any(part.startswith("--type=") for part in line):
                 newest = child if newest is None or child.create_time() >= newest.create_time() else newest
     return newest
+
+
+def _profile_of(process: psutil.Process | None) -> Path | None:
+    """The profile that Playwright made for this browser, from its command line."""
+    if process is None:
+        return None
+    with contextlib.suppress(psutil.Error):
+        for word in process.cmdline():
+            if word.startswith("--user-data-dir=") and "playwright" in word:
+                return Path(word.partition("=")[2])
+    return None
 
 
 def _kill_tree(process: psutil.Process | None) -> None:
