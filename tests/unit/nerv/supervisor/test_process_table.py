@@ -76,16 +76,22 @@ def gone(pids: Iterable[int]) -> bool:
 
 
 def test_a_mark_is_found_in_the_environment_and_on_the_command_line() -> None:
-    marked = subprocess.Popen(["sleep", "60"], env={**os.environ, "NERV_INCARNATION": "abc123"})
-    named = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "--nerv-run=xyz789"])
+    script = "import time; print('runs', flush=True); time.sleep(60)"
+    environ = {**os.environ, "NERV_INCARNATION": "abc123"}
+    marked = subprocess.Popen([sys.executable, "-c", script], env=environ, stdout=subprocess.PIPE)
+    named = subprocess.Popen([sys.executable, "-c", script, "--nerv-run=xyz789"], stdout=subprocess.PIPE)
     try:
+        for process in (marked, named):
+            # Until it has executed, a forked process shows its parent's command line and environment.
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"runs\n"
         assert mentions(marked.pid, "NERV_INCARNATION=abc123")
         assert not mentions(marked.pid, "NERV_INCARNATION=abc124")
         assert mentions(named.pid, "--nerv-run=xyz789")
     finally:
         for process in (marked, named):
             process.kill()
-            process.wait()
+            process.communicate()
 
 
 def test_killing_a_tree_spares_the_killer_and_its_ancestors() -> None:
