@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import shutil
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +23,9 @@ settings.register_profile("default", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
+SUITE_SECONDS = 20 * 60
+"""A run that takes this long hangs where no test's own deadline reaches: it says where, and ends."""
+
 TEMPORARY = pytest.StashKey[tuple[str, str | None]]()
 
 
@@ -30,15 +36,30 @@ def pytest_configure(config: pytest.Config) -> None:
     folder = tempfile.mkdtemp(prefix="nt-", dir=beside)
     config.stash[TEMPORARY] = (folder, os.environ.get("TMPDIR"))
     os.environ["TMPDIR"] = tempfile.tempdir = folder
+    # Started in the background of a shell we would ignore Ctrl-C, and so would every process that the tests start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    faulthandler.dump_traceback_later(SUITE_SECONDS, exit=True, file=sys.__stderr__)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    faulthandler.cancel_dump_traceback_later()
     folder, before = config.stash[TEMPORARY]
     tempfile.tempdir = None
     os.environ.pop("TMPDIR")
     if before is not None:
         os.environ["TMPDIR"] = before
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """A failure is told at once: the end, where all are listed, is not reached by a run that is interrupted."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(
+            f"\n{report.nodeid} failed in {report.when}:\n{report.longreprtext}",
+            file=sys.__stderr__,
+            flush=True,
+        )
 
 
 @pytest.fixture(autouse=True)

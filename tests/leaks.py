@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-SETTLE_SECONDS = 5.0
+SETTLE_SECONDS = 15.0
 """How long a process or thread that was told to end may take to be gone."""
 OURS = ("nerv-", "nv-", "playwright", "org.chromium", ".org.chromium", "puppeteer")
 """Beginnings of the names of what this project and its browsers put into the temporary folder."""

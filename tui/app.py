@@ -89,21 +89,21 @@ class NervTop(App[int]):
         self.reply_view = TextView(id="reply")
         self.logs_view = TextView(id="logs")
         self.masthead = Masthead(self.model, clock, read_only=read_only)
+        # Held, not queried: the drawing timer still ticks while the widgets are being taken down.
+        self.actors_panel = Vertical(self.actors, id="actors-panel", classes="panel")
+        self.filter_input = Input(placeholder=f"filter: {HELP}", id="filter", compact=True)
+        self.tasks_panel = Vertical(self.tasks, self.filter_input, id="tasks-panel", classes="panel")
+        self.view = ContentSwitcher(
+            self.reply_view, self.logs_view, self.providers, initial="reply", id="view"
+        )
+        self.view_panel = Vertical(self.view, id="view-panel", classes="panel")
 
     # -- composition ------------------------------------------------------------------------------------------
 
     def compose(self) -> ComposeResult:
         yield self.masthead
-        with Vertical(id="actors-panel", classes="panel"):
-            yield self.actors
-        with Container(id="work"):
-            with Vertical(id="tasks-panel", classes="panel"):
-                yield self.tasks
-                yield Input(placeholder=f"filter: {HELP}", id="filter", compact=True)
-            with Vertical(id="view-panel", classes="panel"), ContentSwitcher(initial="reply", id="view"):
-                yield self.reply_view
-                yield self.logs_view
-                yield self.providers
+        yield self.actors_panel
+        yield Container(self.tasks_panel, self.view_panel, id="work")
         yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -144,7 +144,7 @@ class NervTop(App[int]):
             self.actors.styles.height = max(1, self.actors.line_count) + 1 if self._zoomed is None else "1fr"
         restarts = sum(actor.restarts for actor in self.model.actors.values())
         title = f"Actors {self.model.actors_up}/{len(self.model.actors)}" if self.model.actors else "Actors"
-        self._title("#actors-panel", title, counted(restarts, "restart") if restarts else "")
+        self._title(self.actors_panel, title, counted(restarts, "restart") if restarts else "")
 
     def _draw_tasks(self, now: float) -> None:
         every = self.model.sorted_tasks()
@@ -160,10 +160,10 @@ class NervTop(App[int]):
             if self.filter.text
             else (f"Tasks {len(every)}")
         )
-        self._title("#tasks-panel", title, "auto: follows running tasks" if self.auto else "a auto")
+        self._title(self.tasks_panel, title, "auto: follows running tasks" if self.auto else "a auto")
 
     def _draw_view(self, now: float) -> None:
-        current = self.query_one("#view", ContentSwitcher).current
+        current = self.view.current
         hints = " · ".join(
             hint
             for name, hint in (("reply", "v reply"), ("logs", "l logs"), ("providers", "b breakers"))
@@ -174,27 +174,26 @@ class NervTop(App[int]):
             task = self.model.tasks.get(reply.task) if reply else None
             lines, restart = self._reply_lines.update(reply, task, self.reply_view.body_width)
             self.reply_view.show(lines, restart=restart)
-            self._title("#view-panel", reply_title(reply, task, following=self.reply_view.following), hints)
+            self._title(self.view_panel, reply_title(reply, task, following=self.reply_view.following), hints)
         elif current == "logs":
             lines, dropped = self._log_lines.update(self.model, self.logs_view.body_width)
             self.logs_view.show(lines, dropped=dropped)
             following = "" if self.logs_view.following else " · G follows"
-            self._title("#view-panel", f"Logs {len(self.model.logs)}{following}", hints)
+            self._title(self.view_panel, f"Logs {len(self.model.logs)}{following}", hints)
         else:
             self.providers.empty = empty_words(self.model, "no providers")
             self.providers.show(self.model.providers)
             opened = sum(provider.breaker == "open" for provider in self.model.providers)
             title = f"Providers {len(self.model.providers)}" + (f" · {opened} open" if opened else "")
-            self._title("#view-panel", title, hints)
+            self._title(self.view_panel, title, hints)
 
-    def _title(self, panel: str, title: str, subtitle: str) -> None:
-        widget = self.query_one(panel, Vertical)
+    def _title(self, panel: Vertical, title: str, subtitle: str) -> None:
         # A low screen has a rule above each panel but no frame around it: the hints then stand beside the title.
         tall = self.size.height >= TALL
         text = f"{title}  ·  {subtitle}" if subtitle and not tall else title
         below = subtitle if tall else ""
-        if (widget.border_title, widget.border_subtitle) != (escape(text), escape(below)):
-            widget.border_title, widget.border_subtitle = escape(text), escape(below)
+        if (panel.border_title, panel.border_subtitle) != (escape(text), escape(below)):
+            panel.border_title, panel.border_subtitle = escape(text), escape(below)
 
     # -- the selected task ------------------------------------------------------------------------------------
 
@@ -247,9 +246,8 @@ class NervTop(App[int]):
             self.push_screen(Details(self.feed, task_id, self.clock))
 
     def action_filter(self) -> None:
-        entry = self.query_one("#filter", Input)
-        entry.add_class("-open")
-        entry.focus()
+        self.filter_input.add_class("-open")
+        self.filter_input.focus()
 
     @on(Input.Changed, "#filter")
     def _filter_changed(self, event: Input.Changed) -> None:
@@ -258,11 +256,11 @@ class NervTop(App[int]):
 
     @on(Input.Submitted, "#filter")
     def _filter_done(self) -> None:
-        self.query_one("#filter", Input).remove_class("-open")
+        self.filter_input.remove_class("-open")
         self.tasks.focus()
 
     def action_step_back(self) -> None:
-        entry = self.query_one("#filter", Input)
+        entry = self.filter_input
         if self.filter.text or entry.has_class("-open"):
             entry.value = ""
             self.filter = TaskFilter()
@@ -273,7 +271,7 @@ class NervTop(App[int]):
         self.draw(force=True)
 
     def action_view(self, name: str) -> None:
-        self.query_one("#view", ContentSwitcher).current = name
+        self.view.current = name
         self.query_one(f"#{name}").focus()
         self.draw(force=True)
         self.call_after_refresh(self.draw, force=True)

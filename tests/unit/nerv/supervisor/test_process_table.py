@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -97,6 +98,8 @@ def test_a_mark_is_found_in_the_environment_and_on_the_command_line() -> None:
 def test_killing_a_tree_spares_the_killer_and_its_ancestors() -> None:
     process = subprocess.Popen(["sleep", "60"], start_new_session=True)
     me = snapshot()[os.getpid()]
-    assert kill_tree(process.pid, mark="nothing", known=frozenset({me.key})) == frozenset()
+    # A mark that no process of this machine can carry by chance: whoever does, and is an orphan, is killed.
+    mark = f"mark-{uuid.uuid4()}"
+    assert kill_tree(process.pid, mark=mark, known=frozenset({me.key})) == frozenset()
     process.wait()
     assert gone([process.pid])
