@@ -92,7 +92,7 @@ class BrowserSession:
     async def launch(cls, config: BrowserConfig) -> BrowserSession:
         """Start Chromium. Raises a NervError (no browser found) or Trouble (it does not start in time)."""
         executable = await asyncio.to_thread(find_browser, config.executable)
-        # Chromium's own temporary files go here: one that is killed leaves them behind.
+        # Chromium's temporary files and Playwright's go here: one that is killed leaves them behind.
         folder = await asyncio.to_thread(make_scratch)
         playwright: Playwright | None = None
         try:
@@ -104,6 +104,7 @@ class BrowserSession:
                     headless=config.headless,
                     args=config.arguments(),
                     env={**os.environ, "TMPDIR": str(folder)},
+                    artifacts_dir=folder / "artifacts",
                     chromium_sandbox=False if "--no-sandbox" in config.arguments() else None,
                     handle_sigint=False,
                     handle_sigterm=False,
