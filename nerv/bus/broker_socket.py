@@ -7,8 +7,11 @@ subscriber that does not read loses its own events only (XPUB drops for it alone
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
-from collections.abc import Sequence
+import os
+import time
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -36,6 +39,13 @@ _TICK = 0.2
 _REMOTE = b"\xff"
 """How the routing id of a peer behind the door begins."""
 _BACKLOG_RETRY = 0.005
+SPIN = 0.0004
+"""Seconds for which the broker looks for the next message before it sleeps: to be woken takes longer than that."""
+_CLOSE = 0.001
+"""It does so only while messages follow each other within this time: sparse traffic costs nothing."""
+_LONE = 2048
+"""And only after a single message of at most so many bytes: full bundles come when nobody waits for one answer."""
+_give_way: Callable[[], None] = getattr(os, "sched_yield", None) or functools.partial(time.sleep, 0)
 
 _log = logging.getLogger("nerv.bus")
 _encode = msgspec.msgpack.Encoder().encode
@@ -59,9 +69,12 @@ class Broker:
         incarnation: Incarnation | None = None,
         software: str = "",
         door: Door | None = None,
+        spin: float = SPIN,
     ) -> None:
         """``door``: also be there for peers beyond this machine's directory (`nerv.bus.remote`)."""
         self.endpoints = endpoints
+        self._spin = spin
+        self._last_read = 0.0
         self._door = door
         self.incarnation = incarnation or new_incarnation()
         self._clock: Clock = clock or SystemClock()
@@ -143,20 +156,33 @@ class Broker:
         now = self._clock.monotonic()
         router = self._router
         core_receive = self.core.receive
-        for _ in range(_READ_AT_ONCE):
-            # Asking first is cheaper than the exception that an empty socket raises.
-            if not int(router.getsockopt(_EVENTS)) & _POLLIN:
-                break
+        read = size = 0
+        # Asking first is cheaper than the exception that an empty socket raises.
+        while read < _READ_AT_ONCE and int(router.getsockopt(_EVENTS)) & _POLLIN:
+            read += 1
             frames = router.recv_multipart(_DONTWAIT)
             if len(frames) == 3:
+                size += len(frames[2])
                 core_receive(frames[0], frames[1], frames[2], now)
             else:
                 self.core.malformed(frames[0])
-        else:
-            self._loop.call_soon(self._read_commands)
         self._flush()
-        if int(router.getsockopt(_EVENTS)) & _POLLIN:
+        if self._more_follows(now, read, size):
             self._loop.call_soon(self._read_commands)
+
+    def _more_follows(self, now: float, read: int, size: int) -> bool:
+        """Whether there is a message to read; looked for a while, if lone messages follow each other closely."""
+        router, monotonic = self._router, self._clock.monotonic
+        until = 0.0
+        if read:
+            if read == 1 and size <= _LONE and now - self._last_read <= _CLOSE:
+                until = monotonic() + self._spin
+            self._last_read = now
+        while not int(router.getsockopt(_EVENTS)) & _POLLIN:
+            if monotonic() >= until:
+                return False
+            _give_way()
+        return True
 
     def _flush(self) -> None:
         now = self._clock.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nerv.errors import ConfigurationError, invalid
+from nerv.errors import ConfigurationError, ErrorCode, ErrorInfo, invalid
 
 MIB = 1024 * 1024
 
@@ -32,9 +32,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     dead_letter_bytes: int = 8 * MIB
     pending: int = 65536
     """Requests of one peer without outcome; beyond, `request` raises ``busy`` at once."""
-    dedup_answers: int = 8192
-    """Answers a receiver remembers to answer duplicates again."""
-    dedup_bytes: int = 8 * MIB
+    dedup_answers: int = 4096
+    """A receiver remembers at least so many of its last answers (at most twice as many), to repeat them."""
+    dedup_bytes: int = 4 * MIB
+    """The same bound in bytes."""
     hold_known: float = 10.0
     """How long commands wait for a target that was here before (it restarts)."""
     hold_unknown: float = 2.0
@@ -68,3 +69,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def too_large(type_name: str, size: int, limits: Limits) -> ErrorInfo:
+    """The error for a payload of more than ``limits.message_bytes``."""
+    return ErrorInfo(
+        code=ErrorCode.TOO_LARGE,
+        reason=f"the payload of {type_name!r} has {size} bytes, the limit is {limits.message_bytes}",
+        field="payload",
+        fix="send a reference to the data, or raise limits.message_bytes",
+    )

@@ -7,12 +7,12 @@ import contextlib
 import importlib
 import os
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
 from nerv.bus.broker_core import BUS
-from nerv.bus.broker_socket import Broker
+from nerv.bus.broker_socket import SPIN, Broker
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_socket import endpoints_of
 from nerv.bus.sockets import AddressLock
@@ -34,6 +34,8 @@ class BusSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """``[actor.bus.settings]``. Without ``listen`` the bus is in its directory only, and the rest has no use."""
 
     limits: Limits = DEFAULT_LIMITS
+    spin: Annotated[float, msgspec.Meta(ge=0, le=0.01)] = SPIN
+    """Seconds, only while commands come close upon each other: look for the next one instead of sleeping. 0: never."""
     listen: str | None = None
     """``tcp://HOST:PORT``; the next two ports are used too."""
     plain_loopback: bool = False
@@ -61,6 +63,7 @@ class BusActor:
                 limits=limits,
                 incarnation=environment.incarnation,
                 door=door_of(settings, environment.instance),
+                spin=settings.spin,
             )
         except BaseException:
             lock.release()

@@ -40,8 +40,8 @@ class TraceSource:
         """The first hop of a trace, or one that takes it up again."""
         number = envelope[self._cut :]
         if correlation == envelope and self._head:  # what `trace_id` gives, without taking the id apart
-            return f"{self._head}{number.zfill(20)}-{self._span}{number[-8:].zfill(8)}-01"
-        return f"00-{trace_id(correlation)}-{self._span}{number[-8:].zfill(8)}-01"
+            return f"{self._head}{number:0>20}-{self._span}{number[-8:]:0>8}-01"
+        return f"00-{trace_id(correlation)}-{self._span}{number[-8:]:0>8}-01"
 
     def follow(self, parent: str, envelope: EnvelopeId, correlation: str) -> str:
         """The next hop: the same trace, a new span. A ``parent`` that is no traceparent begins anew."""

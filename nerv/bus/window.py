@@ -2,50 +2,48 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from nerv.bus.envelope import Envelope, EnvelopeId
 
 
 class DedupWindow:
-    """Bounded in answers and bytes; the oldest answer is forgotten first. Work in hand is never forgotten.
+    """At least the last ``max_answers`` answers, or the last ``max_bytes`` of them, and at most twice as many.
 
-    The bound must outlast a sender's resends: with the default of 8192 answers a duplicate is recognised as long
-    as fewer than that many commands were answered since.
+    They are kept in two generations: once the younger has reached a bound it becomes the older, and what was the
+    older is forgotten in one step. Work in hand is never forgotten.
+
+    The bound must outlast a sender's resends: a duplicate is recognised as long as fewer commands than that were
+    answered since.
     """
 
     def __init__(self, *, max_answers: int, max_bytes: int) -> None:
         self._max_answers = max_answers
         self._max_bytes = max_bytes
         self._bytes = 0
-        self._answers: dict[EnvelopeId, Envelope] = {}
-        # The order of age beside the dict: its first key is found in O(n) once many of its oldest are deleted.
-        self._oldest: deque[EnvelopeId] = deque()
+        self._younger: dict[str, Envelope] = {}
+        self._older: dict[str, Envelope] = {}
         self.running: dict[EnvelopeId, Envelope] = {}
         self.forgotten = 0
 
     def __len__(self) -> int:
-        return len(self._answers)
+        return len(self._younger) + len(self._older)
 
     def answer_to(self, command: EnvelopeId) -> Envelope | None:
-        return self._answers.get(command)
+        return self._younger.get(command) or self._older.get(command)
 
     def begin(self, command: Envelope) -> None:
         self.running[command.id] = command
 
     def finish(self, answer: Envelope) -> bool:
         """Keep the answer to ``answer.causation``. False if that command is not in work (answered already)."""
-        command: EnvelopeId = answer.causation  # type: ignore[assignment]  # an answer's cause is its command
-        if self.running.pop(command, None) is None:
+        command = answer.causation
+        if self.running.pop(command, None) is None:  # type: ignore[call-overload]  # its cause is a command
             return False
-        self._answers[command] = answer
-        self._oldest.append(command)
+        younger = self._younger
+        younger[command] = answer
         self._bytes += len(answer.payload)
-        while len(self._oldest) > self._max_answers or (
-            self._bytes > self._max_bytes and len(self._oldest) > 1
-        ):
-            self._bytes -= len(self._answers.pop(self._oldest.popleft()).payload)
-            self.forgotten += 1
+        if len(younger) >= self._max_answers or self._bytes >= self._max_bytes:
+            self.forgotten += len(self._older)
+            self._older, self._younger, self._bytes = younger, {}, 0
         return True
 
     def abandon(self, command: EnvelopeId) -> Envelope | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nerv.bus.envelope import Envelope, EnvelopeId, Kind, PeerName
 from nerv.bus.window import DedupWindow
@@ -38,15 +40,30 @@ def test_a_second_answer_to_the_same_command_does_not_count() -> None:
     assert not window.finish(envelope(1, kind=Kind.REPLY))
 
 
-def test_the_oldest_answers_go_first_by_number_and_by_bytes() -> None:
-    window = DedupWindow(max_answers=3, max_bytes=25)
-    for number in range(5):
+@given(
+    sizes=st.lists(st.integers(0, 40), max_size=60),
+    max_answers=st.integers(1, 8),
+    max_bytes=st.integers(1, 100),
+)
+def test_the_last_answers_are_remembered_within_twice_the_bounds(
+    sizes: list[int], max_answers: int, max_bytes: int
+) -> None:
+    window = DedupWindow(max_answers=max_answers, max_bytes=max_bytes)
+    for number, size in enumerate(sizes):
         window.begin(envelope(number))
-        window.finish(envelope(number, kind=Kind.REPLY, size=10))
-    assert len(window) == 2
-    assert window.answer_to(EnvelopeId("COMMAND2")) is None
-    assert window.answer_to(EnvelopeId("COMMAND3")) is not None
-    assert window.forgotten == 3
+        window.finish(envelope(number, kind=Kind.REPLY, size=size))
+
+    remembered = [
+        number for number in range(len(sizes)) if window.answer_to(EnvelopeId(f"COMMAND{number}")) is not None
+    ]
+    assert remembered == list(range(len(sizes) - len(window), len(sizes))), "the oldest go first"
+    assert len(window) + window.forgotten == len(sizes)
+    assert len(window) <= 2 * max_answers
+    largest = max(sizes, default=0)
+    assert sum(sizes[number] for number in remembered) < 2 * (max_bytes + largest + 1)
+    if window.forgotten:
+        kept = sizes[len(sizes) - len(window) :]
+        assert len(kept) >= max_answers or sum(kept) >= max_bytes
 
 
 def test_work_in_hand_is_never_forgotten() -> None:
