@@ -31,9 +31,10 @@ import uvloop
 import zmq
 
 from benchmarks.bare_bus import BarePeer
+from nerv.bus.endpoints import Endpoints, endpoints_of
 from nerv.bus.envelope import PeerName
 from nerv.bus.handlers import Context, collect, handles
-from nerv.bus.peer_socket import Endpoints, Peer, endpoints_of
+from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Subscription
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.instance import Instance

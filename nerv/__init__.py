@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nerv.actor import Actor, run_actor
     from nerv.bus.bundle import BadBundle
+    from nerv.bus.endpoints import Endpoints, endpoints_of
     from nerv.bus.envelope import Envelope, Kind
     from nerv.bus.handlers import Context, handles
     from nerv.bus.limits import Limits
-    from nerv.bus.peer_socket import Endpoints, Peer, endpoints_of
+    from nerv.bus.peer_socket import Peer
     from nerv.bus.subscription import Event, Subscription
     from nerv.bus.vocabulary import VOCABULARY, Message, Role
     from nerv.client import Client
@@ -41,7 +42,7 @@ _HOMES = {
     "Context": "nerv.bus.handlers",
     "DeadlineExceeded": "nerv.errors",
     "Disconnected": "nerv.errors",
-    "Endpoints": "nerv.bus.peer_socket",
+    "Endpoints": "nerv.bus.endpoints",
     "Envelope": "nerv.bus.envelope",
     "ErrorCode": "nerv.errors",
     "ErrorInfo": "nerv.errors",
@@ -58,7 +59,7 @@ _HOMES = {
     "SyncClient": "nerv.sync",
     "Undeliverable": "nerv.errors",
     "VOCABULARY": "nerv.bus.vocabulary",
-    "endpoints_of": "nerv.bus.peer_socket",
+    "endpoints_of": "nerv.bus.endpoints",
     "handles": "nerv.bus.handlers",
     "run_actor": "nerv.actor",
 }

@@ -10,8 +10,9 @@ import time
 from collections.abc import Coroutine
 from typing import Any, NoReturn
 
+from nerv.bus.endpoints import endpoints_of
 from nerv.bus.handlers import Context, collect, handles
-from nerv.bus.peer_socket import Peer, endpoints_of
+from nerv.bus.peer_socket import Peer
 from nerv.child import Fenced, Life, run_child
 from nerv.instance import Instance
 from nerv.logs import BoundLog

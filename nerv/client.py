@@ -7,9 +7,10 @@ import secrets
 from pathlib import Path
 from types import TracebackType
 
+from nerv.bus.endpoints import Endpoints, endpoints_of
 from nerv.bus.envelope import Envelope
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
-from nerv.bus.peer_socket import DEFAULT_TIMEOUT, Endpoints, Peer, endpoints_of
+from nerv.bus.peer_socket import DEFAULT_TIMEOUT, Peer
 from nerv.bus.remote.keys import PLAIN, read_client_key
 from nerv.bus.remote.settings import tcp_endpoints
 from nerv.bus.sockets import Curve

@@ -88,6 +88,21 @@ class ConfigurationError(NervError):
     """A file, flag or variable is wrong. A supervised child exits with ``EXIT_CONFIGURATION``."""
 
 
+_CLASSES: dict[ErrorCode, type[NervError]] = {
+    ErrorCode.BUSY: Busy,
+    ErrorCode.STOPPING: Busy,
+    ErrorCode.UNDELIVERABLE: Undeliverable,
+    ErrorCode.DEADLINE: DeadlineExceeded,
+    ErrorCode.DISCONNECTED: Disconnected,
+    ErrorCode.FENCED: Disconnected,
+}
+
+
+def request_error(info: ErrorInfo) -> NervError:
+    """The exception for a request that ended with ``info``, by its code."""
+    return _CLASSES.get(info.code, RemoteError)(info)
+
+
 def invalid(reason: str, *, field: str | None = None, fix: str | None = None) -> ErrorInfo:
     return ErrorInfo(code=ErrorCode.INVALID, reason=reason, field=field, fix=fix)
 

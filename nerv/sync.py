@@ -9,7 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from nerv.bus.peer_socket import DEFAULT_TIMEOUT, Endpoints
+from nerv.bus.endpoints import Endpoints
+from nerv.bus.peer_socket import DEFAULT_TIMEOUT
 from nerv.bus.subscription import Event, Subscription
 from nerv.bus.vocabulary import Message
 from nerv.client import CONNECT_TIMEOUT, Client

@@ -16,10 +16,11 @@ from pathlib import Path
 
 from nerv.bus.broker_socket import Broker
 from nerv.bus.clock import VirtualClock
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.handlers import HandlerTable, collect
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.memory import Faults, MemoryBus, MemoryPeer, Outcome
-from nerv.bus.peer_socket import Endpoints, Peer
+from nerv.bus.peer_socket import Peer
 
 OPEN_SECONDS = 5.0
 

@@ -21,10 +21,10 @@ from nerv.bus import sockets
 from nerv.bus.broker_core import BUS, BrokerCore, BrokerCounts
 from nerv.bus.clock import Clock, SystemClock
 from nerv.bus.control import answer_requests, headers
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, new_incarnation
 from nerv.bus.events import PROBE, Numbering
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
-from nerv.bus.peer_socket import Endpoints
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.messages import PeerChanged
 

@@ -8,11 +8,8 @@ covers what is still missed. Everything sent in one turn of the loop leaves toge
 from __future__ import annotations
 
 import asyncio
-import logging
 import struct
 from collections import deque
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
@@ -21,39 +18,19 @@ import zmq
 from nerv.bus import sockets
 from nerv.bus.clock import Clock, SystemClock
 from nerv.bus.dispatch import Dispatcher
-from nerv.bus.envelope import (
-    BROKER,
-    Envelope,
-    IdSource,
-    Incarnation,
-    Kind,
-    PeerName,
-    new_incarnation,
-)
-from nerv.bus.events import PROBE, Numbering, numbers_of
+from nerv.bus.endpoints import Endpoints
+from nerv.bus.envelope import Envelope, Incarnation, PeerName, new_incarnation
+from nerv.bus.event_socket import BLOCKED_RETRY, EventSocket
 from nerv.bus.handlers import CURRENT, HandlerTable
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_core import LinkState, PeerCore, PeerCounts
 from nerv.bus.pending import Pending
 from nerv.bus.subscription import Subscription
-from nerv.bus.trace import TraceSource
 from nerv.bus.vocabulary import VOCABULARY, Message
-from nerv.errors import (
-    Busy,
-    DeadlineExceeded,
-    Disconnected,
-    ErrorCode,
-    ErrorInfo,
-    NervError,
-    RemoteError,
-    Undeliverable,
-)
-from nerv.instance import Instance
+from nerv.errors import Disconnected, ErrorCode, ErrorInfo, NervError, request_error
 
 DEFAULT_TIMEOUT = 30.0
 """Seconds until a request without outcome raises DeadlineExceeded."""
-EVENTS_KEPT = 8192
-"""Events that wait for the broker; beyond, the oldest is dropped and its subscribers see the gap."""
 # As plain integers: pyzmq's flags are enumerations, and combining those costs more than the system call.
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 _DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
@@ -64,42 +41,6 @@ _HANDSHAKE_FAILED = (
 )
 _READ_AT_ONCE = 128
 _SAFETY = 1.0
-_BLOCKED_RETRY = 0.01
-
-_log = logging.getLogger("nerv.bus")
-_encode = msgspec.msgpack.Encoder().encode
-_decode_event = msgspec.msgpack.Decoder(Envelope).decode
-
-_ERRORS: dict[ErrorCode, type[NervError]] = {
-    ErrorCode.BUSY: Busy,
-    ErrorCode.STOPPING: Busy,
-    ErrorCode.UNDELIVERABLE: Undeliverable,
-    ErrorCode.DEADLINE: DeadlineExceeded,
-    ErrorCode.DISCONNECTED: Disconnected,
-    ErrorCode.FENCED: Disconnected,
-}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Endpoints:
-    """The three addresses of a broker, as ZeroMQ writes them."""
-
-    commands: str
-    events_in: str
-    events_out: str
-
-    @classmethod
-    def of_directory(cls, commands: Path, events_in: Path, events_out: Path) -> Endpoints:
-        return cls(
-            commands=f"ipc://{commands}", events_in=f"ipc://{events_in}", events_out=f"ipc://{events_out}"
-        )
-
-
-def endpoints_of(instance: Instance) -> Endpoints:
-    """The sockets in the runtime directory of an instance."""
-    return Endpoints.of_directory(
-        instance.command_socket, instance.event_in_socket, instance.event_out_socket
-    )
 
 
 class PeerStatistics(NamedTuple):
@@ -155,20 +96,12 @@ class Peer:
         )
         self._table: HandlerTable = handlers or {}
         self._hold = hold
-        self._ids = IdSource(self.incarnation, "e")
-        self._traces = TraceSource(self.incarnation, "e")
-        self._numbering = Numbering()
-        self._events: deque[tuple[bytes, bytes, bytes]] = deque()
         self._unsent: deque[tuple[bytes, bytes]] = deque()
-        self._subscriptions: dict[str, Subscription] = {}
-        self._probes = 0
-        self._published = self._events_dropped = self._events_received = 0
         self._given_context = context
         self._curve = curve
         self._unwelcome = False
         self._opened = False
         self._closed = False
-        self._attached = False
         self._up = asyncio.Event()
         self._state = LinkState.DOWN
 
@@ -204,22 +137,24 @@ class Peer:
         self._monitor = self._dealer.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _HANDSHAKE_FAILED
         )
-        self._publisher = sockets.publisher(self._context, self._limits)
-        self._subscriber = sockets.subscriber(self._context, self._limits)
         self._readers = (
             (self._dealer, self._read_commands),
             (self._monitor, self._read_monitor),
-            (self._publisher, self._read_publisher),
-            (self._subscriber, self._read_events),
         )
         for socket, read in self._readers:
             self._loop.add_reader(socket.fileno(), read)
         if self._curve is not None:
-            for socket in (self._dealer, self._publisher, self._subscriber):
-                self._curve.protect(socket)
+            self._curve.protect(self._dealer)
         self._dealer.connect(self.endpoints.commands)
-        self._publisher.connect(self.endpoints.events_in)
-        self._subscriber.connect(self.endpoints.events_out)
+        self._event_socket = EventSocket(
+            self._context,
+            self.endpoints,
+            name=self.name,
+            incarnation=self.incarnation,
+            limits=self._limits,
+            clock=self._clock,
+            curve=self._curve,
+        )
         self._on_timer()
         if timeout is not None:
             await self.wait_connected(timeout)
@@ -265,8 +200,7 @@ class Peer:
             return
         self._closed = True
         self._owner.check()
-        for subscription in list(self._subscriptions.values()):
-            subscription.close()
+        self._event_socket.end_subscriptions()
         await self._dispatcher.close()
         self._core.bye(self._monotonic(), reason)
         self._flush()
@@ -278,8 +212,9 @@ class Peer:
         for socket, _ in self._readers:
             self._loop.remove_reader(socket.fileno())
         # LINGER 0 would throw away the BYE that was just queued: give the I/O thread a moment to write it.
-        for socket in (self._dealer, self._publisher):
-            socket.setsockopt(zmq.LINGER, 100 if self._core.broker else 0)
+        linger = 100 if self._core.broker else 0
+        self._event_socket.close(linger=linger)
+        self._dealer.setsockopt(zmq.LINGER, linger)
         self._dealer.disable_monitor()
         for socket, _ in self._readers:
             socket.close()
@@ -312,7 +247,7 @@ class Peer:
             raise
         answer = pending.answer
         if answer is None:
-            raise error_for(pending)
+            raise _error_of(pending)
         return VOCABULARY.decode(answer.type, answer.payload)
 
     async def request_envelope(
@@ -334,7 +269,7 @@ class Peer:
             self._core.abandon(pending)
             raise
         if pending.answer is None:
-            raise error_for(pending)
+            raise _error_of(pending)
         return pending.answer
 
     def _begin(
@@ -378,51 +313,14 @@ class Peer:
 
     def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
         """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once."""
-        cause = CURRENT.get()
-        event = self._ids.next()
-        trace = ""
-        if cause is not None:
-            trace = cause.trace if correlation in ("", cause.correlation) else ""
-            correlation = correlation or cause.correlation
-        if correlation:  # others, like ticks, belong to no trace
-            trace = self._traces.follow(trace, event, correlation)
-        envelope = Envelope(
-            id=event,
-            kind=Kind.EVENT,
-            type=VOCABULARY.of(type(message)).name,
-            source=self.name,
-            target=BROKER,
-            correlation=correlation,
-            causation=cause.id if cause is not None else "",
-            trace=trace,
-            sent_at=self._clock.wall(),
-            payload=VOCABULARY.encode(message),
-        )
-        self._published += 1
-        self._events.append((topic.encode(), self._numbering.next(topic), _encode(envelope)))
-        if len(self._events) > EVENTS_KEPT:
-            self._events.popleft()
-            self._events_dropped += 1
-        self._schedule_flush()
+        self._event_socket.publish(topic, message, correlation=correlation)
 
     def subscribe(self, *topics: str, capacity: int = 1024) -> Subscription:
         """Events of topics that begin with one of ``topics``. ``async with`` waits until it is in force."""
         if not topics:
             raise ValueError("subscribe to at least one topic; an empty text means all of them")
         self._owner.check()
-        self._probes += 1
-        probe = f"{PROBE}{self.name}.{self.incarnation}.{self._probes}"
-        subscription = Subscription(topics, capacity, lambda closing: self._unsubscribe(probe, closing))
-        self._subscriptions[probe] = subscription
-        for topic in (*topics, probe):
-            self._subscriber.subscribe(topic)
-        self._loop.call_soon(self._read_events)
-        return subscription
-
-    def _unsubscribe(self, probe: str, subscription: Subscription) -> None:
-        if self._subscriptions.pop(probe, None) is not None:
-            for topic in (*subscription.topics, probe):
-                self._subscriber.unsubscribe(topic)
+        return self._event_socket.subscribe(topics, capacity)
 
     # -- reading ----------------------------------------------------------------------------------------------
 
@@ -489,62 +387,6 @@ class Peer:
         if not self._closed:
             self._settle()
 
-    def _read_publisher(self) -> None:
-        while not self._closed:
-            try:
-                frame = self._publisher.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                break
-            self._attached = frame[:1] == b"\x01"
-        if not self._closed:
-            self._schedule_flush()
-
-    def _read_events(self) -> None:
-        if self._closed:
-            return
-        subscriber = self._subscriber
-        for _ in range(_READ_AT_ONCE):
-            if not int(subscriber.getsockopt(_EVENTS)) & _POLLIN:
-                return
-            frames = subscriber.recv_multipart(_DONTWAIT)
-            if len(frames) == 3:
-                self._on_event(frames[0].decode("utf-8", "replace"), frames[1], frames[2])
-        self._loop.call_soon(self._read_events)
-
-    def _on_event(self, topic: str, number_frame: bytes, body: bytes) -> None:
-        if topic.startswith(PROBE):
-            self._on_probe(topic, body)
-            return
-        self._events_received += 1
-        matching = [
-            subscription for subscription in self._subscriptions.values() if subscription.matches(topic)
-        ]
-        if not matching:
-            return
-        try:
-            numbers = numbers_of(number_frame)
-            envelope = _decode_event(body)
-            message = VOCABULARY.decode(envelope.type, envelope.payload)
-        except (ValueError, msgspec.DecodeError, NervError):
-            for subscription in matching:
-                subscription.undecodable += 1
-            return
-        for subscription in matching:
-            subscription.offer(topic, numbers, envelope, message)
-
-    def _on_probe(self, topic: str, body: bytes) -> None:
-        probed = self._subscriptions.get(topic)
-        if probed is None:
-            return
-        try:
-            envelope = _decode_event(body)
-            if envelope.kind is Kind.ERROR:
-                probed.refuse(msgspec.msgpack.decode(envelope.payload, type=ErrorInfo))
-                return
-        except (msgspec.DecodeError, msgspec.ValidationError):
-            probed.undecodable += 1
-        probed.attach()
-
     # -- writing ----------------------------------------------------------------------------------------------
 
     def _schedule_flush(self) -> None:
@@ -572,24 +414,8 @@ class Peer:
                 unsent.popleft()
         except zmq.Again:
             pass  # what was not taken stays first in line; `_arm` tries again soon
-        if self._attached and self._events:
-            self._flush_events()
         if int(dealer.getsockopt(_EVENTS)) & _POLLIN:
             self._loop.call_soon(self._read_commands)
-
-    def _flush_events(self) -> None:
-        events, publisher = self._events, self._publisher
-        try:
-            while events:
-                topic, numbers, body = events[0]
-                publisher.send(topic, _DONTWAIT_SNDMORE)
-                publisher.send(numbers, _DONTWAIT_SNDMORE)
-                publisher.send(body, _DONTWAIT)
-                events.popleft()
-        except zmq.Again:
-            return
-        if int(publisher.getsockopt(_EVENTS)) & _POLLIN:
-            self._loop.call_soon(self._read_publisher)
 
     # -- time -------------------------------------------------------------------------------------------------
 
@@ -597,8 +423,8 @@ class Peer:
         due = self._core.next_due()
         now = self._loop.time()
         wait = _SAFETY if due is None else max(0.0, min(_SAFETY, due - self._monotonic()))
-        if (self._unsent and self._core.state is LinkState.UP) or (self._attached and self._events):
-            wait = min(wait, _BLOCKED_RETRY)
+        if self._unsent and self._core.state is LinkState.UP:
+            wait = min(wait, BLOCKED_RETRY)
         if self._timer is not None:
             if self._timer_due <= now + wait + 0.001 and not self._timer.cancelled():
                 return
@@ -614,8 +440,7 @@ class Peer:
         self._core.tick(self._monotonic())
         self._read_commands()
         self._read_monitor()
-        self._read_publisher()
-        self._read_events()
+        self._event_socket.look()
         self._flush()
         self._arm()
 
@@ -625,13 +450,14 @@ class Peer:
         return self._dispatcher.in_flight if self._opened else 0
 
     def statistics(self) -> PeerStatistics:
+        events = self._event_socket
         return PeerStatistics(
             core=self._core.counts(),
-            events_published=self._published,
-            events_dropped=self._events_dropped,
-            events_waiting=len(self._events),
-            events_received=self._events_received,
-            subscriptions=len(self._subscriptions),
+            events_published=events.published,
+            events_dropped=events.dropped,
+            events_waiting=events.waiting,
+            events_received=events.received,
+            subscriptions=events.subscriptions,
             in_flight=self.in_flight,
         )
 
@@ -654,9 +480,8 @@ def _no_handshake(address: str) -> ErrorInfo:
     )
 
 
-def error_for(pending: Pending) -> NervError:
+def _error_of(pending: Pending) -> NervError:
     """The exception for a request that has no answer."""
-    info = pending.error
-    if info is None:
-        info = ErrorInfo(code=ErrorCode.CANCELLED, reason="the request was abandoned")
-    return _ERRORS.get(info.code, RemoteError)(info)
+    return request_error(
+        pending.error or ErrorInfo(code=ErrorCode.CANCELLED, reason="the request was abandoned")
+    )

@@ -13,8 +13,8 @@ import msgspec
 
 from nerv.bus.broker_core import BUS
 from nerv.bus.broker_socket import SPIN, Broker
+from nerv.bus.endpoints import endpoints_of
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
-from nerv.bus.peer_socket import endpoints_of
 from nerv.bus.sockets import AddressLock
 from nerv.bus.vocabulary import Role
 from nerv.child import Life

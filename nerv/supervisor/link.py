@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.handlers import collect
-from nerv.bus.peer_socket import Endpoints, Peer
+from nerv.bus.peer_socket import Peer
 from nerv.bus.vocabulary import Message
 from nerv.instance import Instance
 from nerv.messages import SUPERVISOR, Tick

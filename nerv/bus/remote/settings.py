@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from nerv.bus.peer_socket import Endpoints
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.vocabulary import Role
 from nerv.errors import ConfigurationError, invalid
 

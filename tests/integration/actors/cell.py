@@ -30,9 +30,10 @@ from kernel.messages import (
     TaskStage,
 )
 from kernel.tasks import Finish, ReplySource, Stage, Task, TaskError, TaskId
+from nerv.bus.endpoints import endpoints_of
 from nerv.bus.envelope import new_incarnation
 from nerv.bus.handlers import Context, collect, handles
-from nerv.bus.peer_socket import Peer, endpoints_of
+from nerv.bus.peer_socket import Peer
 from nerv.bus.server import BusActor
 from nerv.child import ChildEnvironment, Life, Runnable
 from nerv.client import Client

@@ -19,12 +19,13 @@ import zmq
 
 from nerv.bus import bundle as bundles
 from nerv.bus.broker_socket import Broker
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, Kind, PeerName
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.limits import DEFAULT_LIMITS
 from nerv.bus.link import Hello
 from nerv.bus.messages import BusStatus, BusView, DeadLetterList, DeadLetterPage
-from nerv.bus.peer_socket import Endpoints, Peer
+from nerv.bus.peer_socket import Peer
 from nerv.bus.remote.audit import Audit, AuditRecord
 from nerv.bus.remote.door import Door
 from nerv.bus.remote.keys import ClientKey, KeyRing, RoleName, write_client_key

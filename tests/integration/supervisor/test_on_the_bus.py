@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 import psutil
 import pytest
 
-from nerv.bus.peer_socket import Peer, endpoints_of
+from nerv.bus.endpoints import endpoints_of
+from nerv.bus.peer_socket import Peer
 from nerv.errors import RemoteError
 from nerv.messages import (
     SUPERVISOR,
