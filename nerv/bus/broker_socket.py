@@ -188,8 +188,12 @@ class Broker:
         now = self._clock.monotonic()
         if self.core.has_requests:
             answer_requests(self.core, now)
-        for message in self.core.outgoing():
-            self._send(message, now)
+        core = self.core
+        for message in core.outgoing():
+            if core.backlogged and core.is_backlogged(message[0]):
+                core.blocked(message)
+            else:
+                self._send(message, now)
         for change in self.core.take_changes():
             changed = PeerChanged(
                 name=change.name, incarnation=change.incarnation, up=change.up, reason=change.reason

@@ -25,6 +25,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     reason: DeathReason
     envelope: Envelope
 
+    def again(self, deadline: float) -> Envelope:
+        """The same command, under the same id, with a new deadline (seconds since the epoch)."""
+        return msgspec.structs.replace(self.envelope, deadline=deadline)
+
 
 class DeadLetters:
     """Bounded in count and bytes; the oldest goes first and is counted in ``dropped``."""
