@@ -39,8 +39,9 @@ frontends: ## Every front end of others by itself: do the launchers work?
 	@scripts/setup.sh dev
 	NERV_LAB_ALL=1 $(BIN)/pytest tests/chat_uis
 
-chaos: ## Random kills under load, for longer than `make test` takes
+chaos: ## Faulty networks by the thousand, and random kills under load: longer than `make test` takes
 	@scripts/setup.sh dev
+	NERV_SEEDS=20000 $(BIN)/pytest -q -n 2 --timeout 3600 tests/unit/nerv/bus/test_delivery.py
 	$(BIN)/python -m tests.chaos
 
 bench: ## Figures and ratios against the peers, as JSON

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -12,6 +14,8 @@ from nerv.errors import ErrorCode
 from nerv.messages import ActorRestart, Ok
 
 DEADLINE = 20.0
+SEEDS = int(os.environ.get("NERV_SEEDS", "2000"))
+"""How many faulty networks are tried; `make chaos` tries ten times as many."""
 
 
 def answer_ok(_: Envelope) -> Ok:
@@ -222,7 +226,7 @@ def cause(bus: MemoryBus, what: str, pause: float) -> None:
         bus.resume(name)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=SEEDS, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     seed=st.integers(0, 2**32),
     faults=st.builds(
@@ -263,7 +267,7 @@ def test_whatever_happens_on_the_way_every_command_is_answered_and_none_handled_
     check_credit(bus)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=SEEDS, deadline=None)
 @given(seed=st.integers(0, 2**32), drop=st.sampled_from([0.3, 0.9, 1.0]), timeout=st.floats(0.05, 10.0))
 def test_every_request_is_resolved_by_its_deadline_even_on_a_dead_wire(
     seed: int, drop: float, timeout: float
