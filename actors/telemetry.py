@@ -22,7 +22,6 @@ from nerv.messages import (
     ActorChanged,
     ActorState,
     ActorStatus,
-    ClusterStatus,
     LogLine,
     SupervisorStatus,
     Tick,
@@ -119,7 +118,6 @@ class TelemetryActor(Actor):
             except NervError as error:
                 self.log.debug("no status", error=str(error))  # no supervisor here, or it is away
             else:
-                assert isinstance(status, ClusterStatus)
                 names = frozenset(actor.name for actor in status.actors)
                 self._gauges.forget(self._actors - names)
                 self._actors = names

@@ -36,7 +36,7 @@ from nerv.bus.envelope import PeerName
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Subscription
-from nerv.bus.vocabulary import VOCABULARY, Message
+from nerv.bus.vocabulary import VOCABULARY, Command, Message
 from nerv.instance import Instance
 
 IN_FLIGHT = 256
@@ -53,8 +53,8 @@ class Echoed(Message, frozen=True, kw_only=True):
     data: str
 
 
-@VOCABULARY.command("benchmark.echo", target=None, reply=Echoed)
-class Echo(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("benchmark.echo", target=None)
+class Echo(Command[Echoed], frozen=True, kw_only=True):
     """Some data."""
 
     data: str

@@ -30,11 +30,8 @@ from infra.tasks.places import Place
 from infra.tasks.rows import INSERT, values_to_insert
 from kernel.messages import (
     QUEUE,
-    QueueCounts,
     QueueStats,
-    TaskAccepted,
     TaskLease,
-    TaskLeases,
     TaskSettle,
     TaskSubmit,
 )
@@ -119,8 +116,7 @@ async def pooled(number: int, width: int, one: Callable[[int], Awaitable[None]])
 
 
 async def submit(client: Client) -> None:
-    accepted = await client.request(QUEUE, TaskSubmit(provider="bench", prompt=PROMPT, timeout=86_400.0))
-    assert isinstance(accepted, TaskAccepted)
+    await client.request(QUEUE, TaskSubmit(provider="bench", prompt=PROMPT, timeout=86_400.0))
 
 
 async def drain(client: Client, number: int) -> float:
@@ -133,7 +129,6 @@ async def drain(client: Client, number: int) -> float:
 
     async def handful(i: int) -> None:
         leases = await client.request(QUEUE, TaskLease(owner="bench@1", limit=LEASE_LIMIT, seconds=600.0))
-        assert isinstance(leases, TaskLeases)
         await asyncio.gather(*(settle(task) for task in leases.tasks))
 
     return await pooled(number // LEASE_LIMIT, IN_FLIGHT // LEASE_LIMIT, handful)
@@ -150,7 +145,6 @@ async def nerv_cycles(home: Path) -> dict[str, float]:
             submitting = await pooled(TASKS, IN_FLIGHT, one)
             draining = await drain(client, TASKS)
             counts = await client.request(QUEUE, QueueStats())
-            assert isinstance(counts, QueueCounts)
             assert counts.states["DONE"] == TASKS, counts
             times = []
             for i in range(SINGLE):

@@ -21,7 +21,7 @@ from kernel.tasks import (
     TaskKind,
     TaskState,
 )
-from nerv.bus.vocabulary import VOCABULARY, Message, Role
+from nerv.bus.vocabulary import VOCABULARY, Command, Message, Role
 from nerv.messages import Ok
 
 QUEUE = "queue"
@@ -40,8 +40,8 @@ class TaskAccepted(Message, frozen=True, kw_only=True):
     duplicate: bool = False
 
 
-@VOCABULARY.command("task.submit", target=QUEUE, reply=TaskAccepted, role=Role.SUBMITTER)
-class TaskSubmit(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.submit", target=QUEUE, role=Role.SUBMITTER)
+class TaskSubmit(Command[TaskAccepted], frozen=True, kw_only=True):
     """Submit a task. ``timeout`` and ``delay`` are in seconds from now."""
 
     provider: str
@@ -66,8 +66,8 @@ class TaskView(Message, frozen=True, kw_only=True):
     task: Task
 
 
-@VOCABULARY.command("task.get", target=QUEUE, reply=TaskView, role=Role.VIEWER)
-class TaskGet(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.get", target=QUEUE, role=Role.VIEWER)
+class TaskGet(Command[TaskView], frozen=True, kw_only=True):
     """Ask for one task by id (or a prefix of at least 6 characters that is unique)."""
 
     id: TaskId
@@ -81,8 +81,8 @@ class TaskPage(Message, frozen=True, kw_only=True):
     next: str | None = None
 
 
-@VOCABULARY.command("task.list", target=QUEUE, reply=TaskPage, role=Role.VIEWER)
-class TaskList(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.list", target=QUEUE, role=Role.VIEWER)
+class TaskList(Command[TaskPage], frozen=True, kw_only=True):
     """List tasks, newest first. ``after`` is the ``next`` of the page before. ``limit`` is at most 1000.
 
     Prompts are cut to their first 200 characters and payloads left out: `task.get` has the whole.
@@ -101,23 +101,23 @@ class TaskEvents(Message, frozen=True, kw_only=True):
     events: tuple[TaskEvent, ...]
 
 
-@VOCABULARY.command("task.history", target=QUEUE, reply=TaskEvents, role=Role.VIEWER)
-class TaskHistory(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.history", target=QUEUE, role=Role.VIEWER)
+class TaskHistory(Command[TaskEvents], frozen=True, kw_only=True):
     """Ask for the history of one task."""
 
     id: TaskId
 
 
-@VOCABULARY.command("task.cancel", target=QUEUE, reply=TaskView, role=Role.SUBMITTER)
-class TaskCancel(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.cancel", target=QUEUE, role=Role.SUBMITTER)
+class TaskCancel(Command[TaskView], frozen=True, kw_only=True):
     """Cancel a task that is not final yet; a running one is stopped at its page."""
 
     id: TaskId
     reason: str = ""
 
 
-@VOCABULARY.command("task.retry", target=QUEUE, reply=TaskView, role=Role.SUBMITTER)
-class TaskRetry(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.retry", target=QUEUE, role=Role.SUBMITTER)
+class TaskRetry(Command[TaskView], frozen=True, kw_only=True):
     """Run a DEAD or CANCELLED task again, or a RETRY task now. Its stage is kept; failures start at 0.
 
     ``resend``: forget the stage too, so that a prompt the page may have accepted is sent once more.
@@ -137,8 +137,8 @@ class TaskLeases(Message, frozen=True, kw_only=True):
     tasks: tuple[Task, ...]
 
 
-@VOCABULARY.command("task.lease", target=QUEUE, reply=TaskLeases, role=Role.ADMIN)
-class TaskLease(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.lease", target=QUEUE, role=Role.ADMIN)
+class TaskLease(Command[TaskLeases], frozen=True, kw_only=True):
     """Lease up to ``limit`` ready tasks for ``owner`` (``driver-1@<incarnation>``) for ``seconds``.
 
     ``without_keys`` and ``only_keys`` are ``provider/account``, as breakers know them.
@@ -159,8 +159,8 @@ class LeaseUntil(Message, frozen=True, kw_only=True):
     until: float
 
 
-@VOCABULARY.command("task.renew", target=QUEUE, reply=LeaseUntil, role=Role.ADMIN)
-class TaskRenew(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.renew", target=QUEUE, role=Role.ADMIN)
+class TaskRenew(Command[LeaseUntil], frozen=True, kw_only=True):
     """Renew a lease. Refused with ``stale_lease`` when the token is not the current one."""
 
     id: TaskId
@@ -168,8 +168,8 @@ class TaskRenew(Message, frozen=True, kw_only=True):
     seconds: float
 
 
-@VOCABULARY.command("task.stage", target=QUEUE, reply=Ok, role=Role.ADMIN)
-class TaskStage(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.stage", target=QUEUE, role=Role.ADMIN)
+class TaskStage(Command[Ok], frozen=True, kw_only=True):
     """Record durably how far the prompt has come, before the next step. Checked against the lease token."""
 
     id: TaskId
@@ -178,8 +178,8 @@ class TaskStage(Message, frozen=True, kw_only=True):
     conversation: str | None = None
 
 
-@VOCABULARY.command("task.settle", target=QUEUE, reply=TaskView, role=Role.ADMIN)
-class TaskSettle(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.settle", target=QUEUE, role=Role.ADMIN)
+class TaskSettle(Command[TaskView], frozen=True, kw_only=True):
     """End an attempt as DONE (with ``reply``), RETRY (with ``not_before``) or DEAD (with ``error``).
 
     ``loss``: the worker died, the task is not to blame; otherwise a failure is counted for RETRY and DEAD.
@@ -203,8 +203,8 @@ class TasksReleased(Message, frozen=True, kw_only=True):
     ids: tuple[TaskId, ...]
 
 
-@VOCABULARY.command("task.release", target=QUEUE, reply=TasksReleased, role=Role.ADMIN)
-class TaskRelease(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("task.release", target=QUEUE, role=Role.ADMIN)
+class TaskRelease(Command[TasksReleased], frozen=True, kw_only=True):
     """Give back at once every lease of ``owner`` (a worker that is known to be dead), or of one task.
 
     ``loss`` False: the work never began; nothing is counted against the task.
@@ -224,8 +224,8 @@ class QueueCounts(Message, frozen=True, kw_only=True):
     oldest_wait: float = 0.0
 
 
-@VOCABULARY.command("queue.stats", target=QUEUE, reply=QueueCounts, role=Role.VIEWER)
-class QueueStats(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("queue.stats", target=QUEUE, role=Role.VIEWER)
+class QueueStats(Command[QueueCounts], frozen=True, kw_only=True):
     """Ask for counts by state."""
 
 
@@ -252,8 +252,8 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rewrite: bool = False
 
 
-@VOCABULARY.command("reply.append", target=STORE, reply=Ok, role=Role.ADMIN)
-class ReplyAppend(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("reply.append", target=STORE, role=Role.ADMIN)
+class ReplyAppend(Command[Ok], frozen=True, kw_only=True):
     """Store deltas of a running attempt durably, then publish them. A known seq has no effect."""
 
     task: TaskId
@@ -268,8 +268,8 @@ class ReplySealed(Message, frozen=True, kw_only=True):
     reply: ReplySummary
 
 
-@VOCABULARY.command("reply.seal", target=STORE, reply=ReplySealed, role=Role.ADMIN)
-class ReplySeal(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("reply.seal", target=STORE, role=Role.ADMIN)
+class ReplySeal(Command[ReplySealed], frozen=True, kw_only=True):
     """Seal a reply whole; idempotent by (task, attempt). A second attempt finds the first seal."""
 
     task: TaskId
@@ -294,8 +294,8 @@ class ReplyView(Message, frozen=True, kw_only=True):
     signs: tuple[str, ...] = ()
 
 
-@VOCABULARY.command("reply.read", target=STORE, reply=ReplyView, role=Role.VIEWER)
-class ReplyRead(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("reply.read", target=STORE, role=Role.VIEWER)
+class ReplyRead(Command[ReplyView], frozen=True, kw_only=True):
     """Read a reply. ``attempt`` 0: the newest. ``after``: only deltas with a larger seq."""
 
     task: TaskId
@@ -315,24 +315,24 @@ class ReplyDelta(Message, frozen=True, kw_only=True):
 # -- drivers ----------------------------------------------------------------------------------------------
 
 
-@VOCABULARY.command("attempt.run", target=None, reply=Ok, role=Role.ADMIN)
-class AttemptRun(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("attempt.run", target=None, role=Role.ADMIN)
+class AttemptRun(Command[Ok], frozen=True, kw_only=True):
     """Kernel to a driver: work on this leased task. Answered as soon as the driver has taken it."""
 
     task: Task
     lease_seconds: float
 
 
-@VOCABULARY.command("attempt.cancel", target=None, reply=Ok, role=Role.ADMIN)
-class AttemptCancel(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("attempt.cancel", target=None, role=Role.ADMIN)
+class AttemptCancel(Command[Ok], frozen=True, kw_only=True):
     """Kernel to a driver: stop working on this task; its page is closed."""
 
     id: TaskId
     reason: str = ""
 
 
-@VOCABULARY.command("attempt.report", target=KERNEL, reply=TaskView, role=Role.ADMIN)
-class AttemptReport(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("attempt.report", target=KERNEL, role=Role.ADMIN)
+class AttemptReport(Command[TaskView], frozen=True, kw_only=True):
     """Driver to kernel: an attempt ended, with a sealed ``reply`` or an ``error``."""
 
     id: TaskId
@@ -342,8 +342,8 @@ class AttemptReport(Message, frozen=True, kw_only=True):
     error: TaskError | None = None
 
 
-@VOCABULARY.command("driver.offer", target=KERNEL, reply=Ok, role=Role.ADMIN)
-class DriverOffer(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("driver.offer", target=KERNEL, role=Role.ADMIN)
+class DriverOffer(Command[Ok], frozen=True, kw_only=True):
     """Driver to kernel: I am this incarnation, I have ``free`` of ``pages`` pages, and these tasks in hand.
 
     Sent at start, whenever it changes, and every few seconds as the truth.
@@ -379,8 +379,8 @@ class ProviderPage(Message, frozen=True, kw_only=True):
     providers: tuple[ProviderView, ...]
 
 
-@VOCABULARY.command("provider.list", target=KERNEL, reply=ProviderPage, role=Role.VIEWER)
-class ProviderList(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("provider.list", target=KERNEL, role=Role.VIEWER)
+class ProviderList(Command[ProviderPage], frozen=True, kw_only=True):
     """List the providers that recipes describe."""
 
 
@@ -398,8 +398,8 @@ class ProviderAdded(Message, frozen=True, kw_only=True):
     proof: str
 
 
-@VOCABULARY.command("provider.add", target=KERNEL, reply=ProviderAdded)
-class ProviderAdd(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("provider.add", target=KERNEL)
+class ProviderAdd(Command[ProviderAdded], frozen=True, kw_only=True):
     """Find input, send control and reply area of a chat page, prove them by one exchange, save them."""
 
     url: str
@@ -408,15 +408,15 @@ class ProviderAdd(Message, frozen=True, kw_only=True):
     replace: bool = False
 
 
-@VOCABULARY.command("provider.remove", target=KERNEL, reply=Ok)
-class ProviderRemove(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("provider.remove", target=KERNEL)
+class ProviderRemove(Command[Ok], frozen=True, kw_only=True):
     """Forget a recipe that discovery or the user made."""
 
     name: str
 
 
-@VOCABULARY.command("provider.discover", target=None, reply=ProviderAdded, role=Role.ADMIN)
-class ProviderDiscover(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("provider.discover", target=None, role=Role.ADMIN)
+class ProviderDiscover(Command[ProviderAdded], frozen=True, kw_only=True):
     """Kernel to a driver: do the work of `provider.add`."""
 
     url: str

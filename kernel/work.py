@@ -21,11 +21,10 @@ from kernel.messages import (
     TaskChanged,
     TaskGet,
     TaskSubmit,
-    TaskView,
 )
 from kernel.replies import ReplyText
 from kernel.tasks import FINAL_STATES, Task, TaskId, TaskState
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, Message, R
 from nerv.errors import Disconnected, ErrorCode, ErrorInfo, NervError
 
 POLL_SECONDS = 3.0
@@ -70,7 +69,7 @@ class _Subscription(Protocol):
 class Bus(Protocol):
     """What is needed of a client: :class:`nerv.Client` and every actor's peer have it."""
 
-    async def request(self, target: str, message: Message, *, timeout: float = ...) -> Message: ...
+    async def request(self, target: str, message: Command[R], *, timeout: float = ...) -> R: ...
     def subscribe(self, *topics: str, capacity: int = ...) -> Any: ...
 
 
@@ -95,23 +94,18 @@ class ReplyProgress(msgspec.Struct, frozen=True, kw_only=True):
 
 async def submit(bus: Bus, message: TaskSubmit, *, timeout: float = REQUEST_SECONDS) -> TaskAccepted:
     """Returns once the task is committed; raises :class:`NervError` with the field that is wrong."""
-    accepted = await bus.request(QUEUE, message, timeout=timeout)
-    assert isinstance(accepted, TaskAccepted)
-    return accepted
+    return await bus.request(QUEUE, message, timeout=timeout)
 
 
 async def get(bus: Bus, task_id: TaskId, *, timeout: float = REQUEST_SECONDS) -> Task:
     view = await bus.request(QUEUE, TaskGet(id=task_id), timeout=timeout)
-    assert isinstance(view, TaskView)
     return view.task
 
 
 async def read_reply(
     bus: Bus, task_id: TaskId, *, attempt: int = 0, after: int = 0, timeout: float = REQUEST_SECONDS
 ) -> ReplyView:
-    view = await bus.request(STORE, ReplyRead(task=task_id, attempt=attempt, after=after), timeout=timeout)
-    assert isinstance(view, ReplyView)
-    return view
+    return await bus.request(STORE, ReplyRead(task=task_id, attempt=attempt, after=after), timeout=timeout)
 
 
 async def follow(

@@ -15,8 +15,7 @@ from nerv.bus.remote.keys import PLAIN, read_client_key
 from nerv.bus.remote.settings import tcp_endpoints
 from nerv.bus.sockets import Curve
 from nerv.bus.subscription import Subscription
-from nerv.bus.vocabulary import VOCABULARY, Message
-from nerv.errors import NervError, invalid
+from nerv.bus.vocabulary import VOCABULARY, Command, Message, R
 from nerv.instance import Instance
 
 CONNECT_TIMEOUT = 5.0
@@ -93,12 +92,12 @@ class Client:
     async def request(
         self,
         target: str,
-        message: Message,
+        message: Command[R],
         *,
         timeout: float = DEFAULT_TIMEOUT,
         correlation: str | None = None,
         cause: Envelope | None = None,
-    ) -> Message:
+    ) -> R:
         """See :meth:`nerv.bus.peer_socket.Peer.request`."""
         return await self.peer.request(target, message, timeout=timeout, correlation=correlation, cause=cause)
 
@@ -111,21 +110,9 @@ class Client:
         timeout: float = DEFAULT_TIMEOUT,
     ) -> Message:
         """Send a command given by its name and JSON; the typed reply. ``target`` only where the type names none."""
-        entry = VOCABULARY.named(type_name)
-        address = target or entry.target
-        if entry.reply is None:
-            raise NervError(
-                invalid(
-                    f"{type_name!r} is a {entry.purpose}, not a command", field="type", fix="send a command"
-                )
-            )
-        if address is None:
-            raise NervError(
-                invalid(
-                    f"{type_name!r} goes to no fixed actor", field="target", fix="name the actor it is for"
-                )
-            )
-        return await self.peer.request(address, VOCABULARY.from_json(type_name, json), timeout=timeout)
+        address, command = VOCABULARY.parse(type_name, json, target)
+        answer: Message = await self.peer.request(address, command, timeout=timeout)
+        return answer
 
     def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
         self.peer.publish(topic, message, correlation=correlation)

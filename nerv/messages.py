@@ -7,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 import nerv.bus.messages  # noqa: F401  - the broker's own commands belong to every vocabulary
-from nerv.bus.vocabulary import VOCABULARY, Message, Role
+from nerv.bus.vocabulary import VOCABULARY, Command, Message, Role
 
 SUPERVISOR = "supervisor"
 
@@ -63,13 +63,13 @@ class Ok(Message, frozen=True, kw_only=True):
     """Done; nothing more to say."""
 
 
-@VOCABULARY.command("supervisor.status", target=SUPERVISOR, reply=ClusterStatus, role=Role.VIEWER)
-class SupervisorStatus(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("supervisor.status", target=SUPERVISOR, role=Role.VIEWER)
+class SupervisorStatus(Command[ClusterStatus], frozen=True, kw_only=True):
     """Ask for the state of every actor."""
 
 
-@VOCABULARY.command("supervisor.stop", target=SUPERVISOR, reply=Ok, role=Role.ADMIN)
-class SupervisorStop(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("supervisor.stop", target=SUPERVISOR, role=Role.ADMIN)
+class SupervisorStop(Command[Ok], frozen=True, kw_only=True):
     """Stop the whole cluster, in reverse order of start."""
 
 
@@ -82,13 +82,13 @@ class Reloaded(Message, frozen=True, kw_only=True):
     restarted: tuple[str, ...] = ()
 
 
-@VOCABULARY.command("supervisor.reload", target=SUPERVISOR, reply=Reloaded, role=Role.ADMIN)
-class SupervisorReload(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("supervisor.reload", target=SUPERVISOR, role=Role.ADMIN)
+class SupervisorReload(Command[Reloaded], frozen=True, kw_only=True):
     """Read supervisor.toml again and change only what differs."""
 
 
-@VOCABULARY.command("actor.restart", target=SUPERVISOR, reply=Ok, role=Role.OPERATOR)
-class ActorRestart(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("actor.restart", target=SUPERVISOR, role=Role.OPERATOR)
+class ActorRestart(Command[Ok], frozen=True, kw_only=True):
     """Stop one actor by the ladder and start it again."""
 
     name: str

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from nerv.bus.endpoints import Endpoints
 from nerv.bus.peer_socket import DEFAULT_TIMEOUT
 from nerv.bus.subscription import Event, Subscription
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, Message, R
 from nerv.client import CONNECT_TIMEOUT, Client
 from nerv.instance import Instance
 
@@ -78,11 +78,11 @@ class SyncClient:
     def request(
         self,
         target: str,
-        message: Message,
+        message: Command[R],
         *,
         timeout: float = DEFAULT_TIMEOUT,
         correlation: str | None = None,
-    ) -> Message:
+    ) -> R:
         """See :meth:`nerv.client.Client.request`."""
         return self._call(self._client.request(target, message, timeout=timeout, correlation=correlation))
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -77,9 +76,7 @@ class Cluster:
 
     async def status(self) -> ClusterStatus:
         async with self.client() as client:
-            answer = await client.request(SUPERVISOR, SupervisorStatus())
-        assert isinstance(answer, ClusterStatus)
-        return answer
+            return await client.request(SUPERVISOR, SupervisorStatus())
 
     async def actor(self, name: str) -> ActorStatus:
         return next(actor for actor in (await self.status()).actors if actor.name == name)
@@ -141,7 +138,8 @@ async def cluster(home: Path, *, config: Path | None = None) -> AsyncIterator[Cl
         ended = await running.nerv("down")
         left = running.processes()
         for process in left:
-            process.send_signal(signal.SIGKILL)
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
     assert ended.code == 0, ended.err
     assert not left, f"`nerv down` left processes: {left}"
     assert not running.files_left(), f"`nerv down` left files: {running.files_left()}"

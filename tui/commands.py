@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from typing import Any
 
 from kernel.messages import QUEUE, TaskCancel, TaskRetry, TaskView
 from kernel.tasks import TaskId
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command
 from nerv.errors import ErrorCode, ErrorInfo, NervError
 from nerv.messages import SUPERVISOR, ActorRestart, Ok
 from tui.link import Feed
@@ -42,7 +43,7 @@ async def restart_actor(feed: Feed, name: str) -> Outcome:
     )
 
 
-async def _ask(feed: Feed, title: str, target: str, message: Message, seconds: float) -> Outcome:
+async def _ask(feed: Feed, title: str, target: str, message: Command[Any], seconds: float) -> Outcome:
     if feed.client is None:
         info = ErrorInfo(
             code=ErrorCode.DISCONNECTED,

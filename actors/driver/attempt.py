@@ -22,8 +22,6 @@ from kernel.messages import (
     ReplyAppend,
     ReplyRead,
     ReplySeal,
-    ReplySealed,
-    ReplyView,
     TaskRenew,
     TaskStage,
 )
@@ -136,7 +134,6 @@ class Attempt:
         if self.task.attempt <= 1:
             return None
         view = await self._peer.request(STORE, ReplyRead(task=self.task.id), timeout=STORE_SECONDS)
-        assert isinstance(view, ReplyView)
         return view.sealed
 
     async def _chat(self) -> ReplySummary:
@@ -163,7 +160,6 @@ class Attempt:
             ),
             timeout=STORE_SECONDS,
         )
-        assert isinstance(sealed, ReplySealed)
         return sealed.reply
 
     async def _report(self, outcome: ReplySummary | TaskError) -> None:

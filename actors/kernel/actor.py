@@ -24,11 +24,8 @@ from kernel.messages import (
     ProviderRemove,
     TaskChanged,
     TaskLease,
-    TaskLeases,
     TaskList,
-    TaskPage,
     TaskRelease,
-    TasksReleased,
     TaskView,
 )
 from kernel.tasks import LEASABLE_STATES, Task, TaskError, TaskId, TaskState, TroubleKind
@@ -145,7 +142,6 @@ class KernelActor(Actor):
             # Whatever the queue may have leased all the same is found by `_reconcile`.
             self.log.warning("no leases", owner=request.owner, error=str(error))
             return
-        assert isinstance(leases, TaskLeases)
         for task in leases.tasks:
             self._workforce.gave(request.driver, task.id, now=time.monotonic())
             self._breakers.started(task, request.driver, now=time.time())
@@ -198,7 +194,6 @@ class KernelActor(Actor):
             except NervError as error:
                 self.log.warning("leases not compared", error=str(error))
                 continue
-            assert isinstance(page, TaskPage)
             for lost in self._workforce.lost(page.tasks, now=time.monotonic()):
                 await self._release(lost)
 
@@ -213,7 +208,6 @@ class KernelActor(Actor):
         except NervError as error:
             self.log.warning("not released", owner=lost.owner, error=str(error))  # `_reconcile` tries again
             return
-        assert isinstance(released, TasksReleased)
         for task_id in released.ids:
             self._workforce.ended(task_id)
             self._breakers.dropped(task_id)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from kernel.breakers import BreakerBoard
-from kernel.messages import QUEUE, AttemptReport, TaskGet, TaskSettle, TaskView
+from kernel.messages import QUEUE, AttemptReport, TaskGet, TaskSettle
 from kernel.retry import decide
 from kernel.tasks import LeaseToken, Task, TaskError, TaskId, TaskState
 from nerv.bus.peer_socket import Peer
@@ -49,7 +49,6 @@ class Outcomes:
 
     async def failed(self, task_id: TaskId, token: LeaseToken, driver: str, error: TaskError) -> Task:
         before = await self._peer.request(QUEUE, TaskGet(id=task_id), timeout=QUEUE_SECONDS)
-        assert isinstance(before, TaskView)
         now = self._clock()
         decision = decide(before.task, error, now=now, jitter=self._jitter())
         task = await self._settle(decision.settle(before.task, token))
@@ -58,5 +57,4 @@ class Outcomes:
 
     async def _settle(self, command: TaskSettle) -> Task:
         view = await self._peer.request(QUEUE, command, timeout=QUEUE_SECONDS)
-        assert isinstance(view, TaskView)
         return view.task

@@ -59,9 +59,7 @@ class ProviderDesk:
         seconds = min(self._seconds, deadline - time.time()) if deadline else self._seconds
         driver = await self._free_driver(min(FREE_PAGE_SECONDS, seconds))
         discover = ProviderDiscover(url=message.url, name=name, probe=message.probe)
-        added = await self._peer.request(driver, discover, timeout=seconds)
-        assert isinstance(added, ProviderAdded)
-        return added
+        return await self._peer.request(driver, discover, timeout=seconds)
 
     async def remove(self, name: str) -> None:
         await asyncio.to_thread(self._catalog.remove, name)

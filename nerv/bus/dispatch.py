@@ -122,7 +122,7 @@ class Dispatcher:
         token = CURRENT.set(command)
         try:
             message = VOCABULARY.decode(handler.name, command.payload)
-            self._reply(command, handler.call(message, Context(command)))
+            self._reply(handler, command, handler.call(message, Context(command)))
         except Exception as error:  # noqa: BLE001 - whatever a handler raises becomes the answer
             self._fail(handler, command, error)
         finally:
@@ -137,7 +137,8 @@ class Dispatcher:
                 CURRENT.set(command)
                 self._busy += 1
                 try:
-                    self._reply(command, await call(decode(handler.name, command.payload), Context(command)))
+                    message = decode(handler.name, command.payload)
+                    self._reply(handler, command, await call(message, Context(command)))
                 except asyncio.CancelledError as error:
                     task = asyncio.current_task()
                     if task is not None and task.cancelling():
@@ -152,7 +153,9 @@ class Dispatcher:
         finally:
             line.workers -= 1
 
-    def _reply(self, command: Envelope, answer: Message) -> None:
+    def _reply(self, handler: Handler, command: Envelope, answer: Message) -> None:
+        if type(answer) is not handler.reply:
+            raise TypeError(f"answered with {type(answer).__name__} instead of {handler.reply}")
         name, payload = VOCABULARY.encode_named(answer)
         self._core.reply(command, name, payload, self._monotonic())
 

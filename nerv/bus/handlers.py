@@ -74,6 +74,7 @@ class Handler:
 
     name: str
     struct: type[Message]
+    reply: type[Message] | None
     call: Callable[[Message, Context], Any]
     is_async: bool
     ack: AckMode
@@ -100,6 +101,7 @@ def collect(owner: object) -> HandlerTable:
             table[entry.name] = Handler(
                 name=entry.name,
                 struct=spec.struct,
+                reply=entry.reply,
                 call=call,
                 is_async=inspect.iscoroutinefunction(call),
                 ack=spec.ack,

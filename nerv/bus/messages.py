@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from nerv.bus.vocabulary import VOCABULARY, Message, Role
+from nerv.bus.vocabulary import VOCABULARY, Command, Message, Role
 
 BUS_NAME = "bus"
 
@@ -33,8 +33,8 @@ class BusView(Message, frozen=True, kw_only=True):
     totals: dict[str, int]
 
 
-@VOCABULARY.command("bus.status", target=BUS_NAME, reply=BusView, role=Role.VIEWER)
-class BusStatus(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("bus.status", target=BUS_NAME, role=Role.VIEWER)
+class BusStatus(Command[BusView], frozen=True, kw_only=True):
     """Ask for the peers, the queues and the totals of the broker."""
 
 
@@ -68,23 +68,23 @@ class DeadLettersCounted(Message, frozen=True, kw_only=True):
     count: int
 
 
-@VOCABULARY.command("deadletter.list", target=BUS_NAME, reply=DeadLetterPage, role=Role.OPERATOR)
-class DeadLetterList(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("deadletter.list", target=BUS_NAME, role=Role.OPERATOR)
+class DeadLetterList(Command[DeadLetterPage], frozen=True, kw_only=True):
     """List up to ``limit`` dead letters with a number above ``after``."""
 
     after: int = 0
     limit: int = 100
 
 
-@VOCABULARY.command("deadletter.show", target=BUS_NAME, reply=DeadLetterPage, role=Role.OPERATOR)
-class DeadLetterShow(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("deadletter.show", target=BUS_NAME, role=Role.OPERATOR)
+class DeadLetterShow(Command[DeadLetterPage], frozen=True, kw_only=True):
     """Show one with its payload."""
 
     number: int
 
 
-@VOCABULARY.command("deadletter.resend", target=BUS_NAME, reply=DeadLettersCounted, role=Role.OPERATOR)
-class DeadLetterResend(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("deadletter.resend", target=BUS_NAME, role=Role.OPERATOR)
+class DeadLetterResend(Command[DeadLettersCounted], frozen=True, kw_only=True):
     """Send one (or all) again in the name of its sender, with a new deadline in ``seconds``; it is no letter then.
 
     Its sender has given up on it: the answer is nobody's, the work is done all the same.
@@ -94,8 +94,8 @@ class DeadLetterResend(Message, frozen=True, kw_only=True):
     seconds: float = 30.0
 
 
-@VOCABULARY.command("deadletter.drop", target=BUS_NAME, reply=DeadLettersCounted, role=Role.OPERATOR)
-class DeadLetterDrop(Message, frozen=True, kw_only=True):
+@VOCABULARY.command("deadletter.drop", target=BUS_NAME, role=Role.OPERATOR)
+class DeadLetterDrop(Command[DeadLettersCounted], frozen=True, kw_only=True):
     """Forget one, or all."""
 
     number: int | None = None

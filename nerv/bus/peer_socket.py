@@ -26,7 +26,7 @@ from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.peer_core import LinkState, PeerCore, PeerCounts
 from nerv.bus.pending import Pending
 from nerv.bus.subscription import Subscription
-from nerv.bus.vocabulary import VOCABULARY, Message
+from nerv.bus.vocabulary import VOCABULARY, Command, Message, R
 from nerv.errors import Disconnected, ErrorCode, ErrorInfo, NervError, request_error
 
 DEFAULT_TIMEOUT = 30.0
@@ -226,13 +226,13 @@ class Peer:
     async def request(
         self,
         target: str,
-        message: Message,
+        message: Command[R],
         *,
         timeout: float = DEFAULT_TIMEOUT,
         correlation: str | None = None,
         cause: Envelope | None = None,
         attempt: int = 1,
-    ) -> Message:
+    ) -> R:
         """The typed reply of ``target``.
 
         Raises RemoteError (it refused or failed), Busy, Undeliverable, DeadlineExceeded (after ``timeout`` seconds)
@@ -248,7 +248,7 @@ class Peer:
         answer = pending.answer
         if answer is None:
             raise _error_of(pending)
-        return VOCABULARY.decode(answer.type, answer.payload)
+        return VOCABULARY.decode_reply(message, answer.type, answer.payload)
 
     async def request_envelope(
         self,

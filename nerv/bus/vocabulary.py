@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from enum import IntEnum, StrEnum
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
-from nerv.errors import ErrorCode, ErrorInfo, NervError
+from nerv.errors import ErrorCode, ErrorInfo, NervError, invalid
 
 
 class Role(IntEnum):
@@ -30,6 +30,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Base of every payload. Travels as a MessagePack map of its fields."""
 
 
+R = TypeVar("R", bound=Message)
+
+
+class Command(Message, Generic[R], frozen=True, kw_only=True):
+    """Base of the messages that ask for something: ``class TaskGet(Command[TaskView])`` is answered by a TaskView."""
+
+
 class MessageType(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the vocabulary."""
 
@@ -48,6 +55,7 @@ class MessageType(msgspec.Struct, frozen=True, kw_only=True):
 
 
 M = TypeVar("M", bound=Message)
+C = TypeVar("C", bound=Command[Any])
 
 
 class Vocabulary:
@@ -60,49 +68,59 @@ class Vocabulary:
         self._encoder = msgspec.msgpack.Encoder()
 
     def command(
-        self, name: str, *, target: str | None, reply: type[Message], role: Role = Role.OPERATOR
-    ) -> Callable[[type[M]], type[M]]:
-        """Register a command for ``target`` (None: any actor), answered by ``reply``."""
-        return self._register(name, Purpose.COMMAND, role, target, reply)
+        self, name: str, *, target: str | None, role: Role = Role.OPERATOR
+    ) -> Callable[[type[C]], type[C]]:
+        """Register a command for ``target`` (None: any actor). Its base says what answers it."""
+
+        def add(struct: type[C]) -> type[C]:
+            return self._add(struct, name, Purpose.COMMAND, role, target=target, reply=_reply_of(struct))
+
+        return add
 
     def reply(self, name: str) -> Callable[[type[M]], type[M]]:
-        return self._register(name, Purpose.REPLY, Role.VIEWER, None, None)
+        return self._register(name, Purpose.REPLY, Role.VIEWER)
 
     def event(
         self, name: str, *, role: Role = Role.VIEWER, topic: str | None = None
     ) -> Callable[[type[M]], type[M]]:
         """``topic``: the class of its topics, if that is not how its name begins."""
-        return self._register(name, Purpose.EVENT, role, None, None, topic or name.partition(".")[0])
+        return self._register(name, Purpose.EVENT, role, topic or name.partition(".")[0])
 
     def _register(
+        self, name: str, purpose: Purpose, role: Role, topic: str = ""
+    ) -> Callable[[type[M]], type[M]]:
+        def add(struct: type[M]) -> type[M]:
+            return self._add(struct, name, purpose, role, topic=topic)
+
+        return add
+
+    def _add(
         self,
+        struct: type[M],
         name: str,
         purpose: Purpose,
         role: Role,
-        target: str | None,
-        reply: type[Message] | None,
+        *,
+        target: str | None = None,
+        reply: type[Message] | None = None,
         topic: str = "",
-    ) -> Callable[[type[M]], type[M]]:
-        def add(struct: type[M]) -> type[M]:
-            if name in self._by_name:
-                raise ValueError(f"message type {name!r} is registered twice")
-            summary = (struct.__doc__ or "").strip().splitlines()[0] if struct.__doc__ else ""
-            entry = MessageType(
-                name=name,
-                purpose=purpose,
-                struct=struct,
-                role=role,
-                target=target,
-                reply=reply,
-                summary=summary,
-                topic=topic,
-            )
-            self._by_name[name] = entry
-            self._by_struct[struct] = entry
-            self._decoders[name] = msgspec.msgpack.Decoder(struct)
-            return struct
-
-        return add
+    ) -> type[M]:
+        if name in self._by_name:
+            raise ValueError(f"message type {name!r} is registered twice")
+        entry = MessageType(
+            name=name,
+            purpose=purpose,
+            struct=struct,
+            role=role,
+            target=target,
+            reply=reply,
+            summary=(struct.__doc__ or "").strip().partition("\n")[0],
+            topic=topic,
+        )
+        self._by_name[name] = entry
+        self._by_struct[struct] = entry
+        self._decoders[name] = msgspec.msgpack.Decoder(struct)
+        return struct
 
     def __iter__(self) -> Iterator[MessageType]:
         return iter(sorted(self._by_name.values(), key=lambda entry: entry.name))
@@ -146,13 +164,58 @@ class Vocabulary:
             raise NervError(bad_payload(name, error)) from None
         return message
 
-    def from_json(self, name: str, text: str | bytes) -> Message:
-        """The typed message from JSON (the shell's way in); the same errors as :meth:`decode`."""
+    def decode_reply(self, command: Command[R], name: str, payload: msgspec.Raw | bytes) -> R:
+        """The answer to ``command``; raises as :meth:`decode`, and BAD_PAYLOAD if it is another type's."""
+        message = self.decode(name, payload)
+        expected = self._by_struct[type(command)].reply
+        if type(message) is not expected:
+            raise NervError(
+                ErrorInfo(
+                    code=ErrorCode.BAD_PAYLOAD,
+                    reason=f"{type(command).__name__} was answered with {name!r}",
+                    field="type",
+                    fix="are both sides of the same version?",
+                )
+            )
+        return message  # type: ignore[return-value]  # compared above
+
+    def parse(self, name: str, json: str | bytes, target: str | None = None) -> tuple[str, Command[Any]]:
+        """A command given by its name and JSON, and whom it is for (``target`` only where the type names nobody).
+
+        Raises :class:`NervError` UNKNOWN_TYPE, BAD_PAYLOAD as :meth:`decode` does, or INVALID with field ``type`` (it
+        is no command) or ``target``.
+        """
         entry = self.named(name)
+        if not issubclass(entry.struct, Command):
+            raise NervError(
+                invalid(
+                    f"{name} is no command but a {entry.purpose}",
+                    field="type",
+                    fix="`nerv messages` shows which types are commands",
+                )
+            )
+        to = target or entry.target
+        if to is None:
+            raise NervError(
+                invalid(
+                    f"{name} has no actor of its own",
+                    field="target",
+                    fix="name one: --target driver-1 (`nerv send`), target= in Python",
+                )
+            )
         try:
-            return msgspec.json.decode(text, type=entry.struct)
+            return to, msgspec.json.decode(json, type=entry.struct)
         except (msgspec.DecodeError, msgspec.ValidationError) as error:
             raise NervError(bad_payload(name, error)) from None
+
+
+def _reply_of(struct: type[Command[Any]]) -> type[Message]:
+    """What stands between the brackets of its base."""
+    for base in getattr(struct, "__orig_bases__", ()):
+        for reply in get_args(base):
+            if isinstance(reply, type) and issubclass(reply, Message):
+                return reply
+    raise TypeError(f"{struct.__name__} does not say what answers it: derive it from Command[…]")
 
 
 def bad_payload(name: str, error: Exception) -> ErrorInfo:

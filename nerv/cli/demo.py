@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import click
 
 from drivers.playground import Pace, Playground, launch, reply_for
-from kernel.messages import KERNEL, ProviderAdd, ProviderAdded, TaskSubmit
+from kernel.messages import KERNEL, ProviderAdd, TaskSubmit
 from kernel.tasks import TaskState
 from kernel.work import follow, submit
 from nerv.cli.demo_view import DemoView, Line
 from nerv.cli.session import Session
 from nerv.client import Client
-from nerv.messages import SUPERVISOR, ActorStatus, ClusterStatus, SupervisorStatus
+from nerv.messages import SUPERVISOR, ActorStatus, SupervisorStatus
 from nerv.supervisor.control import start_detached, stop_running
 
 if TYPE_CHECKING:
@@ -70,7 +70,6 @@ async def _discover(client: Client, playground: Playground) -> None:
     added = await client.request(
         KERNEL, ProviderAdd(url=playground.url, name=PROVIDER, replace=True), timeout=DISCOVERY_SECONDS
     )
-    assert isinstance(added, ProviderAdded)
     click.echo(f"  input {added.input}\n  send  {added.send}\n  reply {added.reply}\n  wire  {added.stream}")
 
 
@@ -113,7 +112,6 @@ async def _browser(client: Client, driver: str) -> psutil.Process:
     import psutil
 
     status = await client.request(SUPERVISOR, SupervisorStatus())
-    assert isinstance(status, ClusterStatus)
     actor: ActorStatus = next(actor for actor in status.actors if actor.name == driver)
     for child in psutil.Process(actor.pid).children(recursive=True):
         words = child.cmdline()

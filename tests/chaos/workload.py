@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from drivers.playground import Playground, reply_for
-from kernel.messages import QUEUE, STORE, ReplyRead, ReplyView, TaskGet, TaskSubmit, TaskView
+from kernel.messages import QUEUE, STORE, ReplyRead, ReplyView, TaskGet, TaskSubmit
 from kernel.tasks import FINAL_STATES, Task, TaskId, TaskState
 from kernel.work import submit
 from nerv.client import Client
@@ -52,13 +52,10 @@ class Workload:
 
     async def task(self, client: Client, task: TaskId) -> Task:
         view = await client.request(QUEUE, TaskGet(id=task), timeout=60.0)
-        assert isinstance(view, TaskView)
         return view.task
 
     async def reply(self, client: Client, task: TaskId) -> ReplyView:
-        view = await client.request(STORE, ReplyRead(task=task), timeout=60.0)
-        assert isinstance(view, ReplyView)
-        return view
+        return await client.request(STORE, ReplyRead(task=task), timeout=60.0)
 
     async def check(self) -> None:
         """Every accepted task is DONE with exactly the page's Markdown, and no prompt reached the page twice."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TypeVar
 
 import click
 
@@ -12,17 +11,13 @@ from nerv.bus.messages import (
     BUS_NAME,
     DeadLetterDrop,
     DeadLetterList,
-    DeadLetterPage,
     DeadLetterResend,
-    DeadLettersCounted,
     DeadLetterShow,
     DeadLetterView,
 )
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, R
 from nerv.cli.exits import ExitCode
 from nerv.cli.session import Session
-
-R = TypeVar("R", bound=Message)
 
 
 @click.group()
@@ -36,7 +31,7 @@ def deadletter() -> None:
 @click.pass_obj
 def ls(session: Session, limit: int, after: int) -> None:
     """List them, oldest first."""
-    page = session.run(_ask(session, DeadLetterList(after=after, limit=limit), DeadLetterPage))
+    page = session.run(_ask(session, DeadLetterList(after=after, limit=limit)))
     if session.as_json:
         for letter in page.letters:
             session.json_line(letter)
@@ -70,7 +65,7 @@ def ls(session: Session, limit: int, after: int) -> None:
 @click.pass_obj
 def show(session: Session, number: int) -> None:
     """Show one with its payload."""
-    letter = session.run(_ask(session, DeadLetterShow(number=number), DeadLetterPage)).letters[0]
+    letter = session.run(_ask(session, DeadLetterShow(number=number))).letters[0]
     if session.as_json:
         session.json_line(letter)
         return
@@ -86,7 +81,7 @@ def show(session: Session, number: int) -> None:
 def resend(session: Session, number: int | None, everything: bool, seconds: float) -> None:
     """Send one again, with a new deadline. Its sender has given up on it: the answer is nobody's."""
     chosen = _chosen(session, number, everything)
-    counted = session.run(_ask(session, DeadLetterResend(number=chosen, seconds=seconds), DeadLettersCounted))
+    counted = session.run(_ask(session, DeadLetterResend(number=chosen, seconds=seconds)))
     session.note(f"{counted.count} sent again")
 
 
@@ -104,7 +99,7 @@ def drop(session: Session, number: int | None, everything: bool, yes: bool) -> N
                 "dropping all dead letters needs --yes here: there is no terminal to ask on", ExitCode.USAGE
             )
         click.confirm("Drop all dead letters?", default=False, abort=True, err=True)
-    counted = session.run(_ask(session, DeadLetterDrop(number=chosen), DeadLettersCounted))
+    counted = session.run(_ask(session, DeadLetterDrop(number=chosen)))
     session.note(f"{counted.count} dropped")
 
 
@@ -115,8 +110,6 @@ def _chosen(session: Session, number: int | None, everything: bool) -> int | Non
     return number
 
 
-async def _ask(session: Session, command: Message, kind: type[R]) -> R:
+async def _ask(session: Session, command: Command[R]) -> R:
     async with session.client() as client:
-        answer = await client.request(BUS_NAME, command)
-    assert isinstance(answer, kind)
-    return answer
+        return await client.request(BUS_NAME, command)

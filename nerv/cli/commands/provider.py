@@ -90,16 +90,12 @@ def remove(session: Session, name: str) -> None:
 
 async def _add(session: Session, command: ProviderAdd, timeout: float) -> ProviderAdded:
     async with session.client() as client:
-        added = await client.request(KERNEL, command, timeout=timeout)
-    assert isinstance(added, ProviderAdded)
-    return added
+        return await client.request(KERNEL, command, timeout=timeout)
 
 
 async def _list(session: Session) -> ProviderPage:
     async with session.client() as client:
-        page = await client.request(KERNEL, ProviderList())
-    assert isinstance(page, ProviderPage)
-    return page
+        return await client.request(KERNEL, ProviderList())
 
 
 async def _remove(session: Session, name: str) -> None:

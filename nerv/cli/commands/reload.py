@@ -26,6 +26,4 @@ def reload(session: Session) -> None:
 
 async def _reload(session: Session) -> Reloaded:
     async with session.client() as client:
-        answer = await client.request(SUPERVISOR, SupervisorReload(), timeout=60.0)
-    assert isinstance(answer, Reloaded)
-    return answer
+        return await client.request(SUPERVISOR, SupervisorReload(), timeout=60.0)

@@ -33,32 +33,11 @@ async def _send(
 ) -> None:
     from kernel.messages import TaskAccepted
     from kernel.work import follow as follow_task
-    from nerv.bus.vocabulary import VOCABULARY, Purpose
-    from nerv.errors import ErrorCode, ErrorInfo, NervError
+    from nerv.bus.vocabulary import VOCABULARY
 
-    entry = VOCABULARY.named(type_name)
-    if entry.purpose is not Purpose.COMMAND:
-        raise NervError(
-            ErrorInfo(
-                code=ErrorCode.INVALID,
-                reason=f"{type_name} is a {entry.purpose}; only commands can be sent",
-                field="type",
-                fix="`nerv messages` shows which types are commands",
-            )
-        )
-    to = target or entry.target
-    if to is None:
-        raise NervError(
-            ErrorInfo(
-                code=ErrorCode.INVALID,
-                reason=f"{type_name} has no actor of its own",
-                field="target",
-                fix="name one with --target, for example --target driver-1",
-            )
-        )
-    message = VOCABULARY.from_json(type_name, sys.stdin.buffer.read() if payload == "-" else payload)
+    to, command = VOCABULARY.parse(type_name, sys.stdin.buffer.read() if payload == "-" else payload, target)
     async with session.client() as client:
-        answer = await client.request(to, message, timeout=timeout)
+        answer = await client.request(to, command, timeout=timeout)
         session.json_line(answer)
         if follow and isinstance(answer, TaskAccepted):
             async for step in follow_task(client, answer.id):

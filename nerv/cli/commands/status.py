@@ -43,6 +43,4 @@ def status(session: Session, timeout: float) -> None:
 
 async def _ask(session: Session, timeout: float) -> ClusterStatus:
     async with session.client() as client:
-        answer = await client.request(SUPERVISOR, SupervisorStatus(), timeout=timeout)
-    assert isinstance(answer, ClusterStatus)
-    return answer
+        return await client.request(SUPERVISOR, SupervisorStatus(), timeout=timeout)

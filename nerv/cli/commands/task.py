@@ -170,9 +170,7 @@ def _describe(found: Task) -> str:
 
 async def _list(session: Session, command: TaskList) -> TaskPage:
     async with session.client() as client:
-        page = await client.request(QUEUE, command)
-    assert isinstance(page, TaskPage)
-    return page
+        return await client.request(QUEUE, command)
 
 
 async def _show(
@@ -180,9 +178,7 @@ async def _show(
 ) -> tuple[Task, ReplyView, TaskEvents | None]:
     async with session.client() as client:
         view = await client.request(QUEUE, TaskGet(id=task_id))
-        assert isinstance(view, TaskView)
         reply = await client.request(STORE, ReplyRead(task=view.task.id))
-        assert isinstance(reply, ReplyView)
         events = await client.request(QUEUE, TaskHistory(id=view.task.id)) if history else None
         assert events is None or isinstance(events, TaskEvents)
     return view.task, reply, events
@@ -193,6 +189,5 @@ async def _change(session: Session, commands: Sequence[TaskCancel | TaskRetry]) 
     async with session.client() as client:
         for command in commands:
             view = await client.request(QUEUE, command)
-            assert isinstance(view, TaskView)
             views.append(view)
     return views

@@ -215,9 +215,7 @@ class Page:
             source=ReplySource.WIRE,
             finish=Finish.COMPLETE,
         )
-        sealed = await self.peer.request(STORE, seal)
-        assert isinstance(sealed, ReplySealed)
-        return sealed
+        return await self.peer.request(STORE, seal)
 
     async def _attempt(self, task: Task) -> None:
         assert task.lease is not None

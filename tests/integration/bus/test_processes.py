@@ -17,7 +17,7 @@ import msgspec
 import psutil
 import pytest
 
-from nerv.bus.messages import BusStatus, BusView
+from nerv.bus.messages import BusStatus
 from nerv.child import EXIT_FENCED
 from nerv.client import Client
 from nerv.errors import EXIT_CONFIGURATION
@@ -283,7 +283,6 @@ async def test_a_stopped_peer_slows_nobody_else_and_the_brokers_memory_stays_fla
                     *(client.request("other", ActorRestart(name="z" * 1000)) for _ in range(100))
                 )
         view = await client.request("bus", BusStatus())
-        assert isinstance(view, BusView)
         assert view.totals["waiting"] <= 500
         assert memory().rss - before < 16 * 1024 * 1024
         results = await asyncio.gather(*stuck, return_exceptions=True)

@@ -13,7 +13,7 @@ from nerv.bus import sockets
 from nerv.bus.envelope import Kind
 from nerv.bus.handlers import CURRENT, Context, collect, handles
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
-from nerv.bus.messages import BusStatus, BusView, DeadLetterList, DeadLetterPage, DeadLetterResend, Tapped
+from nerv.bus.messages import BusStatus, DeadLetterList, DeadLetterResend, Tapped
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event, Subscription
 from nerv.bus.trace import trace_id
@@ -33,6 +33,7 @@ from nerv.messages import (
     ActorRestart,
     Ok,
     PeerChanged,
+    Reloaded,
     SupervisorReload,
     SupervisorStatus,
     SupervisorStop,
@@ -69,11 +70,11 @@ class Worker:
         return Ok()
 
     @handles(SupervisorReload)
-    async def forward(self, _: SupervisorReload, context: Context) -> Ok:
+    async def forward(self, _: SupervisorReload, context: Context) -> Reloaded:
         assert self.peer is not None
         self.traces.append(context.envelope.trace)
         await self.peer.request("second", ActorRestart(name="forwarded"))
-        return Ok()
+        return Reloaded()
 
 
 @pytest.fixture
@@ -178,7 +179,6 @@ async def test_an_unknown_name_is_undeliverable_becomes_a_dead_letter_and_can_be
         with pytest.raises(Undeliverable):
             await client.request("late", ActorRestart(name="kept"))
         page = await client.request("bus", DeadLetterList())
-        assert isinstance(page, DeadLetterPage)
         assert [(letter.target, letter.type) for letter in page.letters] == [("late", "actor.restart")]
         late = Worker()
         await bus.peer("late", handlers=collect(late))
@@ -299,7 +299,6 @@ async def test_a_tap_shows_headers_only_while_somebody_watches(bus: RunningBus) 
 async def test_the_broker_tells_its_state(bus: RunningBus) -> None:
     client = await bus.peer("client")
     view = await client.request("bus", BusStatus())
-    assert isinstance(view, BusView)
     assert [peer.name for peer in view.peers] == ["client"]
 
 

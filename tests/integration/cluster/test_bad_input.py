@@ -16,7 +16,7 @@ import zmq
 import zmq.asyncio
 
 from drivers.playground import Pace, launch, reply_for
-from kernel.messages import QUEUE, QueueCounts, QueueStats
+from kernel.messages import QUEUE, QueueStats
 from nerv.bus.bundle import decode
 from nerv.bus.envelope import Kind
 from tests.cluster import Cluster, until
@@ -41,7 +41,6 @@ def running() -> Iterator[Cluster]:
 async def _tasks(running: Cluster) -> int:
     async with running.client() as client:
         counts = await client.request(QUEUE, QueueStats())
-    assert isinstance(counts, QueueCounts)
     return sum(counts.states.values())
 
 
@@ -56,7 +55,7 @@ async def _tasks(running: Cluster) -> int:
         (("send", "task.submit", "{"), 2, ("bad_payload",)),
         (("send", "task.submit", '{"provider": 7, "prompt": "x"}'), 2, ("bad_payload", "provider")),
         (("send", "task.submit", '{"provider": "x", "prompt": "x", "colour": 1}'), 2, ("colour",)),
-        (("send", "task.accepted", "{}"), 2, ("only commands can be sent",)),
+        (("send", "task.accepted", "{}"), 2, ("is no command",)),
         (("send", "attempt.run", "{}"), 2, ("--target",)),
         (("task", "show", "zzzzzzzz"), 2, ("not_found", "zzzzzzzz")),
         (("task", "ls", "--limit", "0"), 2, ("--limit",)),

@@ -134,4 +134,11 @@ class Rig:
 
 def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
     """Those that still run; psutil knows a pid that was given away by its birth."""
-    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+    return [one for one in processes if _runs(one)]
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False  # it ended between the two questions

@@ -65,9 +65,7 @@ async def observed(rig: Rig) -> AsyncIterator[Peer]:
 
 
 async def status(peer: Peer) -> ClusterStatus:
-    answer = await peer.request(SUPERVISOR, SupervisorStatus())
-    assert isinstance(answer, ClusterStatus)
-    return answer
+    return await peer.request(SUPERVISOR, SupervisorStatus())
 
 
 async def actor(peer: Peer, name: str) -> ActorStatus:

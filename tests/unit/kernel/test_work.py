@@ -13,7 +13,7 @@ from kernel import work
 from kernel.messages import Delta, ReplyDelta, ReplyRead, ReplyView, TaskChanged, TaskGet, TaskView
 from kernel.tasks import Finish, ReplySource, ReplySummary, Task, TaskId, TaskState
 from kernel.work import ReplyProgress
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, Message
 from nerv.errors import Disconnected, ErrorCode, ErrorInfo, NervError, RemoteError
 from tests.unit.kernel.make import a_task, running
 
@@ -50,7 +50,7 @@ class ScriptedBus:
         if tell:
             self.put(TaskChanged(task=self.task))
 
-    async def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Message:
+    async def request(self, target: str, message: Command[Any], *, timeout: float = 30.0) -> Any:
         await asyncio.sleep(0)
         if self.away:
             raise Disconnected(ErrorInfo(code=ErrorCode.DISCONNECTED, reason="away"))

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -44,7 +45,7 @@ from kernel.tasks import (
     TaskKind,
     TaskState,
 )
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, Message
 from nerv.errors import Disconnected, ErrorCode, ErrorInfo, RemoteError
 from nerv.messages import ActorRestart, ActorState, ActorStatus, ClusterStatus, Ok, SupervisorStatus, Tick
 
@@ -128,7 +129,7 @@ class FakeClient:
     def connected(self) -> bool:
         return self.cluster.up
 
-    async def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Message:
+    async def request(self, target: str, message: Command[Any], *, timeout: float = 30.0) -> Any:
         await asyncio.sleep(0)
         if not self.cluster.up:
             raise Disconnected(DISCONNECTED)

@@ -36,7 +36,7 @@ from kernel.tasks import (
     TaskState,
     TroubleKind,
 )
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command, Message
 from nerv.errors import ErrorCode, ErrorInfo, RemoteError
 from nerv.logs import BoundLog
 from nerv.messages import Ok
@@ -73,7 +73,7 @@ class Cluster:
         self.sealed = sealed
         self.stale = stale
 
-    async def request(self, target: str, message: Message, *, timeout: float = 30.0) -> Message:
+    async def request(self, target: str, message: Command[Any], *, timeout: float = 30.0) -> Any:
         self.told.append(message)
         match message:
             case TaskStage() if self.stale:
