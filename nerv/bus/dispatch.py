@@ -155,7 +155,8 @@ class Dispatcher:
 
     def _reply(self, handler: Handler, command: Envelope, answer: Message) -> None:
         if type(answer) is not handler.reply:
-            raise TypeError(f"answered with {type(answer).__name__} instead of {handler.reply}")
+            expected = handler.reply.__name__ if handler.reply else "nothing"
+            raise TypeError(f"it answered with {type(answer).__name__} instead of {expected}")
         name, payload = VOCABULARY.encode_named(answer)
         self._core.reply(command, name, payload, self._monotonic())
 

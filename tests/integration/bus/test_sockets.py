@@ -229,6 +229,24 @@ async def test_correlation_and_causation_go_on_through_a_handler(bus: RunningBus
     assert CURRENT.get() is None
 
 
+async def test_a_handler_that_answers_with_another_type_is_an_error_of_its_own(bus: RunningBus) -> None:
+    class Confused:
+        @handles(SupervisorReload)
+        def plain(self, _: SupervisorReload, context: Context) -> Ok:
+            return Ok()
+
+        @handles(ActorRestart)
+        async def coroutine(self, _: ActorRestart, context: Context) -> Reloaded:
+            return Reloaded()
+
+    await bus.peer("confused", handlers=collect(Confused()))
+    client = await bus.peer("client")
+    for command in (SupervisorReload(), ActorRestart(name="x")):
+        with pytest.raises(RemoteError, match="instead of") as refused:
+            await client.request("confused", command)
+        assert refused.value.code is ErrorCode.INTERNAL
+
+
 async def test_events_published_before_the_broker_is_there_arrive(bus: RunningBus) -> None:
     watcher = await bus.peer("watcher")
     async with watcher.subscribe("tick.") as subscription:
