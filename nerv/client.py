@@ -6,6 +6,7 @@ import os
 import secrets
 from pathlib import Path
 from types import TracebackType
+from typing import TypedDict, Unpack
 
 from nerv.bus.endpoints import Endpoints, endpoints_of
 from nerv.bus.envelope import Envelope
@@ -21,52 +22,45 @@ from nerv.instance import Instance
 CONNECT_TIMEOUT = 5.0
 
 
+class ClientOptions(TypedDict, total=False):
+    """How a client connects. Every field may be left out."""
+
+    endpoints: Endpoints | str | None
+    """Where the broker is, if not at the instance: ``"tcp://HOST:PORT"``. NERV_BUS says the same."""
+    key_file: Path | str | None
+    """What `nerv key new` wrote (default: NERV_KEY_FILE); a broker on TCP asks for it."""
+    connect_timeout: float
+    """Seconds to wait for the broker when the client is entered; default 5."""
+    limits: Limits
+
+
 class Client:
-    """``async with Client.connect() as client: await client.request("queue", TaskList())``.
+    """``async with Client() as client: await client.request("queue", TaskList())``.
 
     It outlives restarts of the broker: requests wait, and are sent again, until their own deadline.
     """
 
     def __init__(
-        self,
-        instance: Instance | None = None,
-        name: str | None = None,
-        *,
-        endpoints: Endpoints | str | None = None,
-        key_file: Path | str | None = None,
-        connect_timeout: float = CONNECT_TIMEOUT,
-        limits: Limits = DEFAULT_LIMITS,
+        self, instance: Instance | None = None, name: str | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         """A client of an instance (default: as NERV_INSTANCE says) or of explicit ``endpoints``.
 
-        ``endpoints`` may be ``"tcp://HOST:PORT"``; NERV_BUS says the same where neither is given. ``key_file``
-        (default: NERV_KEY_FILE) is what `nerv key new` wrote; raises ConfigurationError if it is unusable.
-
-        Entering it waits up to ``connect_timeout`` seconds for the broker and raises Disconnected. ``name`` must
-        be unique on the bus; by default it is made of the process id and a random part. On TCP it must begin with
-        the key's name and a dot, as the default does.
+        Entering it raises Disconnected without a broker. ``name`` must be unique on the bus; by default it is made of
+        the process id and a random part. On TCP it must begin with the key's name and a dot, as the default does.
+        Raises ConfigurationError for a key file that is unusable.
         """
-        where = _place(instance, endpoints)
+        unknown = options.keys() - ClientOptions.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"a client has no option {', '.join(sorted(unknown))}")
+        where = _place(instance, options.get("endpoints"))
         unique = f"client-{os.getpid()}-{secrets.token_hex(3)}"
         curve = None
         if not where.commands.startswith("ipc:"):
-            key_name, curve = _key(key_file or os.environ.get("NERV_KEY_FILE"))
+            key_name, curve = _key(options.get("key_file") or os.environ.get("NERV_KEY_FILE"))
             unique = f"{key_name}.{unique}"
+        limits = options.get("limits", DEFAULT_LIMITS)
         self.peer = Peer(where, name=name or unique, kind="client", limits=limits, curve=curve)
-        self._connect_timeout = connect_timeout
-
-    @classmethod
-    def connect(
-        cls,
-        instance: Instance | None = None,
-        name: str | None = None,
-        *,
-        endpoints: Endpoints | str | None = None,
-        key_file: Path | str | None = None,
-        timeout: float = CONNECT_TIMEOUT,
-    ) -> Client:
-        """The same, in the words of its use: ``async with Client.connect() as client``."""
-        return cls(instance, name, endpoints=endpoints, key_file=key_file, connect_timeout=timeout)
+        self._connect_timeout = options.get("connect_timeout", CONNECT_TIMEOUT)
 
     async def __aenter__(self) -> Client:
         try:

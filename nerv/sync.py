@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterator
-from pathlib import Path
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, Generic, NamedTuple, ParamSpec, TypeVar, Unpack
 
-from nerv.bus.endpoints import Endpoints
 from nerv.bus.peer_socket import DEFAULT_TIMEOUT
 from nerv.bus.subscription import Event, Subscription
 from nerv.bus.vocabulary import Command, Message, R
-from nerv.client import CONNECT_TIMEOUT, Client
+from nerv.client import Client, ClientOptions
 from nerv.instance import Instance
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -23,24 +22,17 @@ class SyncClient:
     """``with SyncClient() as client: client.request("queue", TaskList())``. Safe to call from several threads."""
 
     def __init__(
-        self,
-        instance: Instance | None = None,
-        name: str | None = None,
-        *,
-        endpoints: Endpoints | str | None = None,
-        key_file: Path | str | None = None,
-        connect_timeout: float = CONNECT_TIMEOUT,
+        self, instance: Instance | None = None, name: str | None = None, **options: Unpack[ClientOptions]
     ) -> None:
         """See :class:`nerv.client.Client`."""
-        self._options = (instance, name, endpoints, key_file, connect_timeout)
+        self._client = Client(instance, name, **options)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="nerv-sync-client", daemon=True)
-        self._client: Client
 
     def __enter__(self) -> SyncClient:
         self._thread.start()
         try:
-            self._call(self._open())
+            self._call(self._client.__aenter__())
         except BaseException:
             self._end_loop()
             raise
@@ -53,13 +45,6 @@ class SyncClient:
             self._call(self._client.__aexit__(None, None, None))
         finally:
             self._end_loop()
-
-    async def _open(self) -> None:
-        instance, name, endpoints, key_file, connect_timeout = self._options
-        self._client = Client(
-            instance, name, endpoints=endpoints, key_file=key_file, connect_timeout=connect_timeout
-        )
-        await self._client.__aenter__()
 
     def _end_loop(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -97,6 +82,43 @@ class SyncClient:
         """See :meth:`nerv.client.Client.send`."""
         return self._call(self._client.send(type_name, json, target=target, timeout=timeout))
 
+    def call(
+        self, function: Callable[Concatenate[Client, P], Awaitable[T]], *args: P.args, **options: P.kwargs
+    ) -> T:
+        """Call any coroutine function that takes a client first: ``client.call(kernel.work.submit, message)``."""
+
+        async def work() -> T:
+            return await function(self._client, *args, **options)
+
+        return self._call(work())
+
+    def iterate(
+        self,
+        function: Callable[Concatenate[Client, P], AsyncIterator[T]],
+        *args: P.args,
+        **options: P.kwargs,
+    ) -> Iterator[T]:
+        """Its steps, if it is an asynchronous generator: ``for step in client.iterate(kernel.work.follow, task.id)``.
+
+        It runs at most one step ahead, and is closed when the iteration ends or is given up.
+        """
+
+        async def begin() -> _Pump[T]:
+            return _Pump(function(self._client, *args, **options))
+
+        pump = self._call(begin())
+        try:
+            while True:
+                step = self._call(pump.next())
+                if isinstance(step, _End):
+                    if step.error is not None:
+                        raise step.error
+                    return
+                yield step
+        finally:
+            if self._loop.is_running():  # else the client was closed meanwhile, and everything of it with it
+                self._call(pump.close())
+
     def events(self, *topics: str, timeout: float | None = None, capacity: int = 1024) -> Iterator[Event]:
         """Events as they come, from when the first is asked for; ends after ``timeout`` seconds without one."""
         subscription = self._call(self._subscribe(topics, capacity))
@@ -114,6 +136,37 @@ class SyncClient:
         subscription = self._client.subscribe(*topics, capacity=capacity)
         await subscription.ready()
         return subscription
+
+
+class _End(NamedTuple):
+    error: BaseException | None
+
+
+class _Pump(Generic[T]):
+    """Runs an asynchronous iterator in one task, as its timeouts and groups need, one step ahead of its reader."""
+
+    def __init__(self, steps: AsyncIterator[T]) -> None:
+        self._steps = steps
+        self._queue: asyncio.Queue[T | _End] = asyncio.Queue(1)
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        error: BaseException | None = None
+        try:
+            async for step in self._steps:
+                await self._queue.put(step)
+        except Exception as failed:  # noqa: BLE001 - it is raised where the steps are read
+            error = failed
+        await self._queue.put(_End(error))
+
+    async def next(self) -> T | _End:
+        return await self._queue.get()
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if isinstance(self._steps, AsyncGenerator):
+            await self._steps.aclose()
 
 
 async def _next(subscription: Subscription, timeout: float | None) -> Event | None:

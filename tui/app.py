@@ -69,8 +69,6 @@ class NervTop(App[int]):
         self.model = ClusterModel(instance)
         self.feed = Feed(self.model, connect, clock)
         self.read_only = read_only
-        self.auto = True
-        """Until the user moves the cursor of the tasks, it follows the running ones."""
         self.filter = TaskFilter()
         self.clock = clock
         self._watch_terminal = watch_terminal
@@ -160,7 +158,7 @@ class NervTop(App[int]):
             if self.filter.text
             else (f"Tasks {len(every)}")
         )
-        self._title(self.tasks_panel, title, "auto: follows running tasks" if self.auto else "a auto")
+        self._title(self.tasks_panel, title, "auto: follows running tasks" if self.tasks.led else "a auto")
 
     def _draw_view(self, now: float) -> None:
         current = self.view.current
@@ -198,7 +196,7 @@ class NervTop(App[int]):
     # -- the selected task ------------------------------------------------------------------------------------
 
     def _choose_task(self, now: float) -> None:
-        if self.auto:
+        if self.tasks.led:
             task_id = self.model.suggested_task(now)
             if task_id is not None:
                 self.tasks.point_at(task_id)
@@ -206,7 +204,6 @@ class NervTop(App[int]):
 
     @on(Grid.Moved, "#tasks")
     def _task_moved(self, event: Grid.Moved) -> None:
-        self.auto = False
         self.feed.select(TaskId(event.key))
         self.draw(force=True)
 
@@ -294,7 +291,7 @@ class NervTop(App[int]):
         self.call_after_refresh(self.draw, force=True)
 
     def action_auto(self) -> None:
-        self.auto = True
+        self.tasks.led = True
         self.draw(force=True)
 
     def action_copy(self) -> None:
@@ -397,7 +394,7 @@ def client_of(instance: Instance) -> Connect:
     """How to connect to the cluster of ``instance``."""
     from nerv.client import Client
 
-    return lambda: Client.connect(instance)
+    return lambda: Client(instance)
 
 
 def run(

@@ -52,6 +52,8 @@ class Grid(Viewport, Generic[RowT]):
         self.columns = columns
         self.rows: Sequence[RowT] = ()
         self.cursor_key: str | None = None
+        self.led = True
+        """The cursor goes where :meth:`point_at` says, until the user takes it."""
         self.empty = empty
         self._key = key
         self._clock = clock
@@ -103,6 +105,7 @@ class Grid(Viewport, Generic[RowT]):
 
     def move(self, lines: int) -> None:
         if self.rows:
+            self.led = False  # at once: the program may draw before the message below is read
             self._cursor = max(0, min(self._cursor + lines, len(self.rows) - 1))
             self.cursor_key = self._key(self.rows[self._cursor])
             self._show_cursor()

@@ -17,6 +17,8 @@ from nerv.bus.messages import BusStatus, DeadLetterList, DeadLetterResend, Tappe
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event, Subscription
 from nerv.bus.trace import trace_id
+from nerv.bus.vocabulary import Message
+from nerv.client import Client
 from nerv.errors import (
     Busy,
     ConfigurationError,
@@ -432,6 +434,40 @@ async def test_the_synchronous_client_does_the_same(bus: RunningBus) -> None:
     assert await asyncio.to_thread(work) == [Ok(), Ok(), "tick.x"]
     stop.set()
     await asyncio.gather(*publishing)
+
+
+async def _counted(client: Client, count: int, fail: bool = False) -> AsyncIterator[Message]:
+    async with asyncio.timeout(10):  # as a task has it: entered and left in the same one
+        for number in range(count):
+            yield await client.request("worker", ActorRestart(name=f"n{number}"))
+        if fail:
+            await client.request("worker", ActorRestart(name="refuse"))
+
+
+async def test_the_blocking_client_runs_what_is_written_for_the_other_one(bus: RunningBus) -> None:
+    worker = Worker()
+    await bus.peer("worker", handlers=collect(worker))
+
+    async def once(client: Client, name: str) -> Message:
+        return await client.request("worker", ActorRestart(name=name))
+
+    def work() -> None:
+        with SyncClient(endpoints=bus.endpoints) as client:
+            assert client.call(once, "once") == Ok()
+            assert list(client.iterate(_counted, 3)) == [Ok()] * 3
+            for step in client.iterate(_counted, 1000):
+                assert step == Ok()
+                break  # given up: it is closed, and runs at most a step ahead
+            with pytest.raises(RemoteError, match="no such actor"):
+                list(client.iterate(_counted, 2, fail=True))
+
+    await asyncio.to_thread(work)
+    assert len(worker.restarted) <= 1 + 3 + 3 + 3
+
+
+def test_a_client_refuses_an_option_that_it_does_not_have() -> None:
+    with pytest.raises(TypeError, match="no option timeout"):
+        Client(timeout=3)  # type: ignore[call-arg]  # that is what is wrong
 
 
 async def test_without_a_broker_a_peer_keeps_nothing_but_its_greeting(bus: RunningBus) -> None:

@@ -106,7 +106,7 @@ async def test_over_real_sockets_it_shows_commands_and_outlives_the_broker() -> 
             for name in ("supervisor", "queue", "kernel", "store")
         ]
         queue = peers[1]
-        app = NervTop(lambda: Client.connect(endpoints=bus.endpoints), "real")
+        app = NervTop(lambda: Client(endpoints=bus.endpoints), "real")
         async with app.run_test(size=(120, 40)) as pilot:
             await shows(app, "● live", "8/8 actors", "# Write-ahead logging", "▶ RUNNING")
             running = next(task for task in cluster.tasks.values() if task.state is TaskState.RUNNING)
