@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nerv.bus import bundle as bundles
 from nerv.bus.broker_core import BrokerCore
+from nerv.bus.control import answer_requests, headers
 from nerv.bus.envelope import Envelope, EnvelopeId, Incarnation, Kind, PeerName
+from nerv.bus.link import Acks, Bye, Credit, Hello, LinkTick, Renewed, Welcome
 from nerv.bus.peer_core import PeerCore
+from nerv.errors import ErrorCode, ErrorInfo
 
 TEXT = st.text(max_size=40)
 ENVELOPES = st.builds(
@@ -50,13 +55,50 @@ def test_a_peek_tells_count_and_first_kind_without_decoding(envelopes: list[Enve
     assert bundles.peek(bundles.encode(envelopes)) == (len(envelopes), envelopes[0].kind)
 
 
-@given(st.binary(max_size=200))
-def test_arbitrary_bytes_are_refused_and_nothing_else(data: bytes) -> None:
-    for read in (bundles.decode, bundles.split, bundles.peek):
+def read_all(data: bytes) -> None:
+    """Every way in which a bundle is read."""
+    for read in (bundles.decode, bundles.split, bundles.peek, lambda one: list(bundles.decode_each(one))):
         try:
             read(data)
         except bundles.BadBundle:
             continue
+    list(headers(data))
+
+
+@settings(max_examples=1000)
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_are_refused_and_nothing_else(data: bytes) -> None:
+    read_all(data)
+
+
+HEAD = b"\x91\x9d\x01\xa1i\x01\xa1t\xa1s\xa1t\xa0\xa0\xa0\x00\x00\x01"
+"""A bundle of one envelope, up to its payload."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdd\xff\xff\xff\xff" + b"\x90" * 100,
+        b"\x91\xdd\xff\xff\xff\xff\x01",
+        b"\x91\x9d\x01\xdb\xff\xff\xff\xff",
+        HEAD + b"\xdd\xff\xff\xff\xff",
+        HEAD + b"\xdf\xff\xff\xff\xff",
+        HEAD + b"\xc6\xff\xff\xff\xff",
+        HEAD + b"\xc9\xff\xff\xff\xff\x05",
+        HEAD + b"\x91" * 100_000,
+        b"\x91" * 100_000,
+    ],
+)
+def test_sizes_that_are_only_claimed_cost_no_memory(data: bytes) -> None:
+    read_all(data)
+    tracemalloc.start()
+    try:
+        read_all(data)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 @given(st.lists(st.binary(max_size=200), max_size=5), st.lists(ENVELOPES, max_size=3))
@@ -75,21 +117,90 @@ def test_the_id_of_a_bad_envelope_is_told_where_it_can_be_read() -> None:
     assert bad.id == "the-id"
 
 
-@given(st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=100)), max_size=20))
-def test_cores_outlive_any_bytes(messages: list[tuple[bytes, bytes]]) -> None:
+NAMES = ("peer", "other", "bus", "", "stranger")
+NUMBERS = st.one_of(st.integers(-2, 300), st.integers(-(2**63), 2**64 - 1))
+STRUCTS = st.one_of(
+    st.builds(
+        Hello,
+        name=st.sampled_from([*NAMES, "X"]),
+        incarnation=st.sampled_from(["i", "j"]),
+        started_at=st.floats(),
+        credit=NUMBERS,
+    ),
+    st.builds(
+        Welcome,
+        incarnation=TEXT,
+        tick=st.floats(0.1, 10.0),
+        silent_ticks=st.integers(1, 10),
+        message_bytes=st.integers(1, 2**40),
+        bundle_bytes=st.integers(1, 2**40),
+        bundle_envelopes=st.integers(1, 1000),
+    ),
+    st.builds(Credit, limit=NUMBERS),
+    st.builds(LinkTick, sent=NUMBERS, limit=NUMBERS),
+    st.builds(Renewed, name=st.sampled_from(NAMES), incarnation=TEXT),
+    st.builds(Bye, reason=TEXT),
+    st.builds(Acks, ids=st.lists(st.sampled_from(["p-2", "p-3", "x"]).map(EnvelopeId)).map(tuple)),
+    st.builds(ErrorInfo, code=st.sampled_from(ErrorCode), reason=TEXT, retry_after=st.none() | st.floats()),
+    st.dictionaries(st.sampled_from(["number", "seconds", "after", "limit"]), NUMBERS | st.floats()),
+)
+PAYLOADS = st.one_of(STRUCTS, st.none(), st.binary(max_size=20)).map(
+    lambda value: msgspec.Raw(msgspec.msgpack.encode(value))
+)
+TRAFFIC = st.builds(
+    Envelope,
+    version=st.integers(0, 2),
+    id=st.sampled_from(["p-1", "p-2", "p-3", "x", ""]).map(EnvelopeId),
+    kind=st.sampled_from(Kind),
+    type=st.sampled_from(["link.greet", "bus.status", "deadletter.list", "deadletter.resend", "no.such"]),
+    source=st.sampled_from(NAMES).map(PeerName),
+    target=st.sampled_from(NAMES).map(PeerName),
+    causation=st.sampled_from(["", "p-2", "p-3", "x"]),
+    deadline=st.floats(),
+    attempt=st.integers(-1, 2),
+    payload=PAYLOADS,
+)
+MESSAGES = st.tuples(
+    st.sampled_from(NAMES).map(str.encode) | st.binary(max_size=10),
+    st.lists(TRAFFIC, min_size=1, max_size=4).map(bundles.encode) | st.binary(max_size=100),
+)
+
+
+@settings(max_examples=200)
+@given(st.lists(MESSAGES, max_size=20))
+def test_cores_outlive_any_messages(messages: list[tuple[bytes, bytes]]) -> None:
+    """Whatever is said to them, by whom they know and whom they do not, well formed or not."""
     broker = BrokerCore(incarnation=Incarnation("b"), now=0.0)
-    peer = PeerCore(name="peer", incarnation=Incarnation("p"), started_at=0.0)
+    peer = PeerCore(name="peer", incarnation=Incarnation("p"), started_at=0.0, window=2)
     peer.link_up(0.0)
     for target, bundle in peer.outgoing(0.0):
         broker.receive(b"id", target, bundle, 0.0)
     for _, source, bundle in broker.outgoing():
         peer.receive(source, bundle, 0.0)
+    pending = [
+        peer.request("other", "t", msgspec.Raw(b"\x80"), now=0.0, timeout=timeout) for timeout in (5.0, 50.0)
+    ]
+    broker.tapping = True
+    now = 0.0
     for frame, data in messages:
-        broker.receive(b"id", frame, data, 0.0)
-        broker.receive(b"stranger", frame, data, 0.0)
-        peer.receive(frame, data, 0.0)
-    broker.outgoing()
-    assert broker.counts().peers == 1
+        now += 0.7
+        broker.receive(b"id", frame, data, now)
+        broker.receive(b"stranger", frame, data, now)
+        answer_requests(broker, now)
+        broker.tick(now)
+        broker.outgoing()
+        for _, _, tapped in broker.take_tapped():
+            list(headers(tapped))
+        peer.receive(frame, data, now)
+        for command in peer.take_deliveries():
+            peer.reply(command, "ok", msgspec.Raw(b"\x80"), now)
+        peer.tick(now)
+        peer.outgoing(now)
+        assert all(link.allowance.available >= 0 for link in broker.links())
+    peer.tick(51.0)
+    assert all(one.done for one in pending)
+    broker.tick(100.0)
+    assert broker.counts().peers == 0
 
 
 @pytest.mark.parametrize(
