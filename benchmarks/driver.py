@@ -34,6 +34,8 @@ ROUNDS = 12
 WARM_UP = 2
 PACE = Pace(chunks=20, seconds=0.6)
 PROVIDER = "bench"
+REST = 1.5
+"""Seconds between two prompts: after each the page is made ready for the next, and it is the warm page that counts."""
 
 
 def _prompt(label: str, number: int) -> str:
@@ -162,6 +164,7 @@ async def _cluster(playground: Playground, log: Path) -> tuple[list[float], list
                 if number >= WARM_UP * 4:
                     times.append(time.perf_counter() - began)
                     lags += _lags(_sent_at(log, prompt), seen)
+                await asyncio.sleep(REST)
     finally:
         await asyncio.to_thread(stop_running, instance)
     return times, lags

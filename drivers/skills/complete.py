@@ -14,7 +14,7 @@ import msgspec
 TWO_SIGNS_SECONDS = 0.3
 ONE_SIGN_SECONDS = 1.0
 COVERED_SECONDS = 0.15
-"""The stream ended and the page shows every word of it."""
+"""The stream ended and the page shows every word of it. No wait at all where the page itself says so in two ways."""
 FAILED_SECONDS = 0.5
 EMPTY_SECONDS = 4.0
 """Signs of an end without any text: how long until the reply is taken for empty."""
@@ -63,6 +63,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The input was disabled or gone after the submission, and can be used again."""
     actions: bool = False
     """Controls of the reply appeared that were not there while its text grew."""
+    toolbar: bool = False
+    """The turn got controls together with its last words: a sign only where the wire says the same."""
     spinning: bool = False
     """Something is in endless motion that was not before the submission: a hint that it goes on, no more."""
     indicator_gone: bool = False
@@ -143,8 +145,10 @@ def decide(facts: Facts) -> Verdict:
     if facts.wire_open:
         page_says = len([sign for sign in signs if sign is not Sign.STREAM_ENDED])
         return Verdict.COMPLETE if page_says >= 1 and life >= OPEN_SECONDS else Verdict.WAIT
-    if facts.covered and facts.wire_ended and facts.quiet >= COVERED_SECONDS:
-        return Verdict.COMPLETE
+    if facts.covered and facts.wire_ended:
+        of_page = {Sign.CONTROLS_BACK, Sign.INPUT_BACK, Sign.ACTIONS} & set(signs)
+        if len(of_page) + (facts.toolbar and not facts.actions) >= 2 or facts.quiet >= COVERED_SECONDS:
+            return Verdict.COMPLETE
     if facts.wire_text and not facts.covered:
         return Verdict.COMPLETE if signs and life >= UNCOVERED_SECONDS else _by_quiet(facts, life)
     if len(signs) >= 2 and life >= TWO_SIGNS_SECONDS:

@@ -98,6 +98,8 @@ class Exchange:
         self.was_busy = False
         """A control was seen that the recipe knows to be there only while a reply is made."""
         self.controls_at_text = 0
+        self.controls_before_text = 0
+        """The same count, as of the report before the one that last brought text."""
         self.learned_rule = False
         """The recipe says where the reply is on the wire: proved by an earlier exchange."""
         self.controls_while_growing = False
@@ -190,7 +192,8 @@ class Exchange:
             self._note_controls(report, now)
         self.report = report
         if self.text != before:
-            self.controls_at_text = len(report.reply_controls) + report.inner_controls
+            self.controls_before_text = self.controls_at_text
+            self.controls_at_text = _turn_controls(report)
             self._page_text(now)
         self.wake.set()
 
@@ -249,9 +252,7 @@ class Exchange:
     def actions_came(self) -> bool:
         """Controls of the reply came up after its text had stopped growing."""
         report = self.report
-        return (
-            report is not None and len(report.reply_controls) + report.inner_controls > self.controls_at_text
-        )
+        return report is not None and _turn_controls(report) > self.controls_at_text
 
     @property
     def now(self) -> float:
@@ -295,6 +296,7 @@ class Exchange:
             input_back=self.input_was_away and not away,
             actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
+            toolbar=report is not None and _turn_controls(report) > self.controls_before_text,
             spinning=spinning,
             indicator_gone=report is not None
             and (report.indicator_gone or self.was_spinning)
@@ -351,6 +353,10 @@ class Exchange:
             pass
         self.wake.clear()
         self.page.check()
+
+
+def _turn_controls(report: Report) -> int:
+    return len(report.reply_controls) + report.inner_controls
 
 
 def utf16_prefix(text: str, units: int) -> str:

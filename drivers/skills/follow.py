@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from drivers.capture import StreamRule
+from drivers.capture import StreamRule, WireReply
 from drivers.guard import PageMoved, guarded
 from drivers.skills.complete import FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
@@ -21,6 +21,11 @@ FROZEN_SECONDS = 15.0
 giving one up early loses the reply on every page that keeps no conversations."""
 ALERT_SECONDS = 1.5
 PROVE_SECONDS = 0.1
+"""The page is compared with the wire once its text has stood for so long, …"""
+PROVE_ENDED_SECONDS = 0.005
+"""… or, once the stream has ended, so soon after the last time, …"""
+PROVE_SHARE = 4.0
+"""… and after so many times as long as that took: a long reply must not be compared without pause."""
 FINAL_SECONDS = 8.0
 
 
@@ -30,6 +35,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     signs: tuple[str, ...] = ()
     alert: str = ""
+    proof: WireReply | None = None
+    """The reply's text on the wire, proved by all that the page shows at the end."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,9 +57,11 @@ async def follow(
 
     ``tick`` is called at every look: on each report of the page, and every ``LIVENESS_SECONDS`` at least.
     """
-    covered = ahead = False
+    proof: WireReply | None = None
+    ahead = False
     proved_at = 0.0
     proved_for: tuple[str, int] | None = None
+    pause = PROVE_ENDED_SECONDS
     looked_at = exchange.now
     while True:
         if tick is not None:
@@ -60,17 +69,21 @@ async def follow(
         facts = exchange.facts()
         if (facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS) or facts.wire_ended:
             key = (exchange.text, sum(s.received for s in exchange.page.capture.activity().streams))
-            if key != proved_for and (facts.quiet >= PROVE_SECONDS or exchange.now - proved_at >= 1.0):
-                proved_for, proved_at = key, exchange.now
-                covered = bool(exchange.text) and exchange.page.capture.prove(exchange.text) is not None
+            due = exchange.now - proved_at >= (pause if facts.wire_ended else 1.0)
+            if key != proved_for and (due or facts.quiet >= PROVE_SECONDS):
+                proved_for, began = key, exchange.now
+                proof = exchange.page.capture.prove(exchange.text) if exchange.text else None
                 live = exchange.page.capture.live_text() or ""
-                ahead = not covered and exchange.learned_rule and shows_beginning(exchange.text, live)
+                ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
+                proved_at = exchange.now
+                pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
         known = proved_for is not None and proved_for[0] == exchange.text
-        facts = msgspec.structs.replace(facts, covered=covered and known, ahead=ahead)
+        facts = msgspec.structs.replace(facts, covered=proof is not None and known, ahead=ahead)
         alert = _alert(exchange)
         verdict = decide(facts)
         if verdict is not Verdict.WAIT:
-            return _ending(exchange, facts, verdict, alert)
+            ending = _ending(exchange, facts, verdict, alert)
+            return msgspec.structs.replace(ending, proof=proof) if facts.covered else ending
         _raise_early(exchange, facts, alert)
         if exchange.now >= deadline:
             if facts.text or facts.wire_text:
@@ -81,7 +94,7 @@ async def follow(
             await check_alive(exchange)
         soon = next_look(facts)
         if facts.text and facts.wire_text and facts.quiet < PROVE_SECONDS:
-            soon = min(soon, PROVE_SECONDS - facts.quiet + 0.005)
+            soon = min(soon, pause if facts.wire_ended else PROVE_SECONDS - facts.quiet + 0.005)
         await exchange.wait(max(0.005, min(soon, LIVENESS_SECONDS, deadline - exchange.now)))
 
 
@@ -177,7 +190,13 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
     finish = {Verdict.COMPLETE: Finish.COMPLETE, Verdict.UNPROVEN: Finish.UNPROVEN}.get(
         ending.verdict, Finish.CUT_OFF
     )
-    live = exchange.page.capture.live_text() or ""
+    proof, live = ending.proof, exchange.page.capture.live_text() or ""
+    if (
+        proof is not None
+        and ending.verdict is Verdict.COMPLETE
+        and (proof.exact or (exchange.learned_rule and proof.text == live))
+    ):  # what the learned rule gave is what the page proves: the page need not be read once more
+        return Taken(text=proof.text, source=ReplySource.WIRE, finish=finish, why=proof.why, rule=proof.rule)
     element = await exchange.reply_element()
     if element is None:
         if live:  # the page took its message away, or draws it late: what the wire said is kept

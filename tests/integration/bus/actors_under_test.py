@@ -10,7 +10,7 @@ import time
 from nerv.actor import Actor
 from nerv.bus.handlers import Context, handles
 from nerv.errors import ConfigurationError, invalid
-from nerv.messages import ActorRestart, Ok, SupervisorStop
+from nerv.messages import ActorRestart, Ok, Reloaded, SupervisorReload, SupervisorStop
 
 
 class Worker(Actor):
@@ -39,6 +39,27 @@ class Worker(Actor):
     async def slow(self, _: SupervisorStop, __: Context) -> Ok:
         await asyncio.sleep(0.3)
         return Ok()
+
+
+class Relay(Actor):
+    """Hands on what it is asked."""
+
+    @handles(SupervisorReload)
+    async def forward(self, _: SupervisorReload, __: Context) -> Reloaded:
+        await self.peer.request("worker", ActorRestart(name="from the relay"))
+        return Reloaded()
+
+
+class Watcher(Actor):
+    """Counts the events of one topic, and those that it missed."""
+
+    async def start(self) -> None:
+        self.events = self.peer.subscribe("log.flood", capacity=100_000)
+        await self.events.ready()
+
+    def gauges(self) -> dict[str, float]:
+        counted = self.events.statistics()
+        return {"received_total": float(counted.received), "missed_total": float(counted.missed)}
 
 
 class Hanging(Worker):

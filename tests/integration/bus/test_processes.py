@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import psutil
@@ -20,9 +22,10 @@ import pytest
 from nerv.bus.messages import BusStatus
 from nerv.child import EXIT_FENCED
 from nerv.client import Client
-from nerv.errors import EXIT_CONFIGURATION
+from nerv.errors import EXIT_CONFIGURATION, Disconnected, Undeliverable
 from nerv.instance import Instance
-from nerv.messages import ActorRestart, LogLine, Ok, SupervisorStop, Tick
+from nerv.messages import ActorRestart, LogLine, Ok, SupervisorReload, SupervisorStop, Tick
+from tests.cluster import Cluster
 
 ACTORS = "tests.integration.bus.actors_under_test"
 REPOSITORY = Path(__file__).parents[3]
@@ -256,10 +259,37 @@ def test_an_actor_whose_name_is_taken_over_ends_by_itself(nursery: Nursery) -> N
     assert older.process.wait(5) == EXIT_FENCED
 
 
-def test_a_second_bus_of_the_same_instance_is_refused(nursery: Nursery) -> None:
+async def test_a_second_bus_of_the_same_instance_is_refused_and_takes_nothing_from_the_first(
+    nursery: Nursery,
+) -> None:
     nursery.bus()
+    nursery.actor("Worker").said(b"ready\n")
     second = nursery.start("bus", "nerv.bus.server:BusActor")
-    assert second.process.wait(10) == EXIT_CONFIGURATION
+    assert await asyncio.to_thread(second.process.wait, 10) == EXIT_CONFIGURATION
+    async with nursery.client() as client:
+        assert await client.request("worker", ActorRestart(name="x")) == Ok()
+
+
+def test_nobody_else_may_open_the_directory_of_the_sockets(nursery: Nursery) -> None:
+    nursery.instance.runtime.chmod(0o755)
+    nursery.bus()
+    assert stat.S_IMODE(nursery.instance.runtime.stat().st_mode) == 0o700
+
+
+async def test_who_leaves_while_the_bus_stands_still_does_not_wait_for_it(nursery: Nursery) -> None:
+    bus = nursery.bus()
+    client = nursery.client()
+    async with client:
+        bus.process.send_signal(signal.SIGSTOP)
+        waiting = [asyncio.create_task(client.request("bus", BusStatus(), timeout=60.0)) for _ in range(100)]
+        for number in range(20_000):
+            client.publish("tick.x", Tick(actor="x", incarnation="i", pid=1, at=float(number)))
+        await asyncio.sleep(0)
+        left = time.monotonic()
+    assert time.monotonic() - left < 5.0
+    bus.process.send_signal(signal.SIGCONT)
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {Disconnected}
 
 
 async def test_a_stopped_peer_slows_nobody_else_and_the_brokers_memory_stays_flat(nursery: Nursery) -> None:
@@ -289,3 +319,120 @@ async def test_a_stopped_peer_slows_nobody_else_and_the_brokers_memory_stays_fla
         assert {type(result).__name__ for result in results} <= {"Busy", "DeadlineExceeded"}
         worker.process.send_signal(signal.SIGCONT)
         assert await client.request("worker", ActorRestart(name="again"), timeout=10.0) == Ok()
+
+
+FLOOD, BATCH = 20_000, 500
+
+
+async def test_a_stopped_subscriber_loses_its_own_events_only_and_knows_how_many(nursery: Nursery) -> None:
+    bus, stopped = nursery.bus(), nursery.actor("Watcher", "stopped")
+    stopped.said(b"ready\n")
+    memory = psutil.Process(bus.process.pid).memory_info
+    line = LogLine(actor="flood", at=0.0, level="error", event="flood", detail="z" * 1000)
+    async with nursery.client() as client, client.subscribe("log.flood", capacity=BATCH) as quick:
+        stopped.process.send_signal(signal.SIGSTOP)
+        before = 0
+        for number in range(0, FLOOD, BATCH):
+            if number == FLOOD // 2:  # by now all that is kept for it is full
+                before = memory().rss
+            for _ in range(BATCH):
+                client.publish("log.flood", line)
+            async with asyncio.timeout(10.0):
+                gaps = [(await anext(quick)).gap for _ in range(BATCH)]
+            assert sum(gaps) == 0
+        assert memory().rss - before < 6 * 1024 * 1024
+        async with client.subscribe("tick.stopped") as ticks:
+            stopped.process.send_signal(signal.SIGCONT)
+            sent, received, missed = FLOOD, 0.0, 0.0
+            async with asyncio.timeout(20.0):
+                while not missed or received + missed < sent:
+                    client.publish("log.flood", line)  # only what comes after a gap shows it
+                    sent += 1
+                    tick = (await anext(ticks)).message
+                    assert isinstance(tick, Tick)
+                    received, missed = tick.gauges["received_total"], tick.gauges["missed_total"]
+        assert received + missed <= sent
+        assert received >= 1000
+
+
+async def test_dead_letters_are_read_sent_again_and_dropped_from_the_shell(nursery: Nursery) -> None:
+    nursery.bus('{"limits": {"hold_unknown": 0.2}}')
+    shell = Cluster(home=nursery.home, environ={"NERV_INSTANCE": nursery.instance.name})
+    async with nursery.client() as client, client.subscribe("tick.late") as ticks:
+        for number in range(3):
+            with pytest.raises(Undeliverable):
+                await client.request("late", ActorRestart(name=f"n{number}"))
+        letters = [
+            msgspec.json.decode(text)
+            for text in (await shell.check("deadletter", "ls", "--json")).splitlines()
+        ]
+        assert [(one["number"], one["target"], one["reason"]) for one in letters] == [
+            (number, "late", "undeliverable") for number in (1, 2, 3)
+        ]
+        shown = msgspec.json.decode(await shell.check("deadletter", "show", "2", "--json"))
+        assert msgspec.json.decode(shown["payload"]) == {"name": "n1"}
+        late = nursery.actor("Worker", "late")
+        await asyncio.to_thread(late.said, b"ready\n")
+        await shell.check("deadletter", "resend", "2")
+        async with asyncio.timeout(10.0):
+            async for event in ticks:
+                if isinstance(event.message, Tick) and event.message.gauges["answered_total"]:
+                    assert event.message.gauges["answered_total"] == 1.0
+                    break
+        assert (await shell.nerv("deadletter", "drop")).code == 2
+        assert (await shell.nerv("deadletter", "show", "2")).code == 2
+        await shell.check("deadletter", "drop", "--all", "--yes")
+        assert await shell.check("deadletter", "ls", "--json") == ""
+
+
+async def test_a_tap_from_the_shell_follows_one_request_through_the_actors(nursery: Nursery) -> None:
+    nursery.bus()
+    for class_name, name in (("Worker", "worker"), ("Relay", "relay")):
+        nursery.actor(class_name, name).said(b"ready\n")
+    async with (
+        nursery.client() as client,
+        tapping(nursery, "--correlation", "c-1", "--limit", "4") as by_correlation,
+        tapping(nursery, "--type", "actor.", "--actor", "worker", "--limit", "2") as by_type,
+    ):
+        await client.request("worker", ActorRestart(name="before"), correlation="c-0")
+        await client.request("relay", SupervisorReload(), correlation="c-1")
+        hops = [(one["kind"], one["source"], one["target"]) for one in await by_correlation()]
+        assert hops == [
+            ("command", client.name, "relay"),
+            ("command", "relay", "worker"),
+            ("reply", "worker", "relay"),
+            ("reply", "relay", client.name),
+        ]
+        assert [(one["type"], one["correlation"]) for one in await by_type()] == [
+            ("actor.restart", "c-0"),
+            ("actor.restart", "c-1"),
+        ]
+
+
+@contextlib.asynccontextmanager
+async def tapping(
+    nursery: Nursery, *words: str
+) -> AsyncIterator[Callable[[], Awaitable[list[dict[str, Any]]]]]:
+    """A `nerv tap` that watches already; what is yielded waits for its end and gives what it printed."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "nerv", "tap", "--json", *words),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "NERV_HOME": str(nursery.home), "NERV_INSTANCE": nursery.instance.name},
+    )
+
+    async def printed() -> list[dict[str, Any]]:
+        async with asyncio.timeout(20.0):
+            out, _ = await process.communicate()
+        assert process.returncode == 0
+        return [msgspec.json.decode(text) for text in out.splitlines()]
+
+    try:
+        assert process.stderr is not None
+        async with asyncio.timeout(20.0):
+            assert "watching" in (await process.stderr.readline()).decode()
+        yield printed
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()

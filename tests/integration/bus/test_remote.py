@@ -187,6 +187,8 @@ async def test_a_role_may_see_the_events_its_rank_allows(remote: Remote, role: R
                 await client.subscribe(topic).ready()
             assert refused.value.code is ErrorCode.FORBIDDEN
             assert topic in refused.value.info.reason
+    recorded = [record.subject for record in remote.audit() if record.what == "subscribe"]
+    assert recorded == [topic for topic, needed in EVENTS if Role[role.upper()] < needed]
 
 
 async def test_a_viewer_who_asks_for_everything_gets_what_it_may_see(remote: Remote) -> None:
@@ -296,6 +298,9 @@ async def test_nobody_outside_can_take_the_name_of_an_actor_or_of_another_key(re
         assert refused.value.info.field == "name"
     await remote.inside.request("bus", BusStatus())
     assert not remote.inside.fenced.is_set()
+    assert [(record.key, record.code) for record in remote.audit() if record.what == "name"] == [
+        ("ann", "forbidden")
+    ] * 5
 
 
 async def test_plain_loopback_gives_its_role_and_no_more() -> None:

@@ -316,6 +316,78 @@ async def test_a_tap_shows_headers_only_while_somebody_watches(bus: RunningBus) 
     await until(lambda: not bus.broker.core.tapping)
 
 
+async def test_a_tap_lasts_as_long_as_its_last_watcher(bus: RunningBus) -> None:
+    one, two = await bus.peer("one"), await bus.peer("two")
+    async with one.subscribe("tap."):
+        async with two.subscribe("tap."), two.subscribe("tap.actor."):
+            pass
+        await two.request("bus", BusStatus())
+        await two.subscribe("tick.").ready()  # what was unsubscribed before has arrived with it
+        assert bus.broker.core.tapping
+    await until(lambda: not bus.broker.core.tapping)
+
+
+class Slow:
+    """Both take their time; what one accepts is acknowledged at once, what the other accepts is done."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+
+    @handles(SupervisorStop)
+    async def on_accept(self, _: SupervisorStop, __: Context) -> Ok:
+        await self.gate.wait()
+        return Ok()
+
+    @handles(ActorRestart, ack="on_reply")
+    async def on_reply(self, _: ActorRestart, __: Context) -> Ok:
+        await self.gate.wait()
+        return Ok()
+
+
+async def test_an_acknowledgement_comes_before_the_answer_unless_the_handler_says_otherwise(
+    bus: RunningBus,
+) -> None:
+    slow = Slow()
+    await bus.peer("slow", handlers=collect(slow))
+    client, watcher = await bus.peer("client"), await bus.peer("watcher")
+    async with watcher.subscribe("tap.") as tap:
+        done = asyncio.create_task(client.request("slow", ActorRestart(name="x")))
+        accepted = asyncio.create_task(client.request("slow", SupervisorStop()))
+        first = [event.message for event in await take(tap, 3)]
+        assert [(one.kind, one.source) for one in first if isinstance(one, Tapped)] == [
+            ("command", "client"),
+            ("command", "client"),
+            ("ack", "slow"),
+        ]
+        assert not accepted.done()
+        slow.gate.set()
+        async with asyncio.timeout(5.0):
+            assert [await done, await accepted] == [Ok(), Ok()]
+        last = [event.message for event in await take(tap, 2)]
+        assert {one.kind for one in last if isinstance(one, Tapped)} == {"reply"}
+        assert tap.get_nowait() is None
+
+
+async def test_an_event_of_a_handler_belongs_to_the_command_in_hand(bus: RunningBus) -> None:
+    class Publishing:
+        @handles(ActorRestart)
+        async def restart(self, message: ActorRestart, _: Context) -> Ok:
+            peer.publish("tick.x", Tick(actor=message.name, incarnation="i", pid=1, at=1.0))
+            return Ok()
+
+    peer = await bus.peer("publishing", handlers=collect(Publishing()))
+    client = await bus.peer("client")
+    async with client.subscribe("tick.") as events, client.subscribe("tap.actor.") as tap:
+        await client.request("publishing", ActorRestart(name="x"), correlation="c-1")
+        (event,), (tapped,) = await take(events, 1), await take(tap, 1)
+        peer.publish("tick.x", Tick(actor="y", incarnation="i", pid=1, at=2.0))
+        (own,) = await take(events, 1)
+    assert isinstance(tapped.message, Tapped)
+    assert (event.envelope.correlation, event.envelope.causation) == ("c-1", tapped.message.id)
+    assert event.envelope.trace.startswith(f"00-{trace_id('c-1')}-")
+    assert (own.envelope.correlation, own.envelope.causation, own.envelope.trace) == ("", "", "")
+
+
 async def test_the_broker_tells_its_state(bus: RunningBus) -> None:
     client = await bus.peer("client")
     view = await client.request("bus", BusStatus())

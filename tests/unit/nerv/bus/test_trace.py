@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nerv.bus.envelope import Envelope, EnvelopeId, IdSource, Incarnation
+from nerv.bus.control import answer_requests
+from nerv.bus.envelope import Envelope, EnvelopeId, IdSource, Incarnation, Kind
 from nerv.bus.memory import Answer, MemoryBus
+from nerv.bus.messages import BUS_NAME
 from nerv.bus.trace import TraceSource, trace_id
 from nerv.messages import ActorRestart, Ok
+from tests.unit.nerv.bus.hand import Hand
 
 TRACEPARENT = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 
@@ -49,6 +53,20 @@ def test_a_request_has_one_trace_through_client_queue_kernel_and_driver() -> Non
     assert [hop.causation for hop in hops] == ["", hops[0].id, hops[1].id]
     assert outcome.answer is not None
     assert outcome.answer.trace == hops[0].trace
+
+
+def test_what_the_broker_answers_is_in_the_trace_of_its_command() -> None:
+    hand = Hand(hold_unknown=1.0)
+    hand.greet("asker")
+    context = {"correlation": "c-1", "trace": f"00-{'a' * 32}-{'b' * 16}-01"}
+    for target, type_name in ((BUS_NAME, "bus.status"), (BUS_NAME, "no.such"), ("nobody", "no.such")):
+        command = hand.envelope(Kind.COMMAND, "asker", target, {}, type_name=type_name)
+        hand.send(msgspec.structs.replace(command, **context))
+    answer_requests(hand.broker, hand.now)
+    hand.broker.tick(1.0)
+    answers = [one for _, one in hand.take() if one.causation]
+    assert {one.kind for one in answers} == {Kind.REPLY, Kind.ERROR, Kind.NACK}
+    assert [{"correlation": one.correlation, "trace": one.trace} for one in answers] == [context] * 3
 
 
 def test_two_requests_have_two_traces() -> None:
