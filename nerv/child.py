@@ -23,7 +23,7 @@ from typing import Any, NoReturn, Protocol
 import msgspec
 
 from nerv.bus.envelope import Incarnation, new_incarnation
-from nerv.errors import EXIT_CONFIGURATION, ConfigurationError, invalid
+from nerv.errors import EXIT_CONFIGURATION, UNDECODABLE, ConfigurationError, invalid
 from nerv.instance import Instance
 from nerv.logs import ActorLog
 
@@ -58,7 +58,7 @@ class ChildEnvironment:
             )
         try:
             settings = msgspec.json.decode(environ.get("NERV_SETTINGS") or "{}", type=dict[str, Any])
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             raise ConfigurationError(
                 invalid(
                     f"not a JSON object: {error}", field="NERV_SETTINGS", fix="start it through `nerv up`"

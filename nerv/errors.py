@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 import msgspec
 
@@ -101,6 +102,10 @@ _CLASSES: dict[ErrorCode, type[NervError]] = {
 def request_error(info: ErrorInfo) -> NervError:
     """The exception for a request that ended with ``info``, by its code."""
     return _CLASSES.get(info.code, RemoteError)(info)
+
+
+UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""All that msgspec raises for bytes that are not what they should be: bytes from others are read with this at hand."""
 
 
 def invalid(reason: str, *, field: str | None = None, fix: str | None = None) -> ErrorInfo:

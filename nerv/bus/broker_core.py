@@ -20,7 +20,7 @@ from nerv.bus.link import GREET, PEER_NAME, WITHDRAWN, Bye, Credit, Hello, LinkT
 from nerv.bus.mailbox import Link, Mailbox
 from nerv.bus.registry import Change, Registry
 from nerv.bus.routing import Routing
-from nerv.errors import ErrorCode, ErrorInfo
+from nerv.errors import UNDECODABLE, ErrorCode, ErrorInfo
 
 __all__ = ("BUS", "BrokerCore", "BrokerCounts", "Change", "Message")
 
@@ -66,12 +66,9 @@ class BrokerCore:
     ) -> None:
         self.incarnation = incarnation
         self.limits = limits
-        self.tapping = False
-        """Set by the shell while somebody watches: then `take_tapped` yields every routed bundle."""
         self._outbox = BrokerOutbox(incarnation=incarnation, limits=limits, epoch=epoch)
         self._registry = Registry(self._outbox, incarnation=incarnation, software=software)
         self._routing = Routing(self._outbox, self._registry)
-        self._tapped: list[tuple[bytes, bytes, bytes]] = []
         self._requests: list[Envelope] = []
         self._ticked = now
         self._messages = self._malformed = 0
@@ -84,6 +81,15 @@ class BrokerCore:
     @epoch.setter
     def epoch(self, seconds: float) -> None:
         self._outbox.epoch = seconds
+
+    @property
+    def tapping(self) -> bool:
+        """Set by the shell while somebody watches: then `take_tapped` yields every bundle."""
+        return self._outbox.tapping
+
+    @tapping.setter
+    def tapping(self, watched: bool) -> None:
+        self._outbox.tapping = watched
 
     @property
     def backlogged(self) -> set[Link]:
@@ -105,6 +111,9 @@ class BrokerCore:
             return
         link.last_heard = now
         try:
+            count, _ = bundles.count_of(bundle)
+            if count > self.limits.bundle_most:
+                raise bundles.too_many(count)
             if target:
                 self._on_message(link, target, bundle, now)
             else:
@@ -115,8 +124,7 @@ class BrokerCore:
 
     def _on_message(self, link: Link, target: bytes, bundle: bytes, now: float) -> None:
         count, kind = bundles.peek(bundle)
-        if self.tapping:
-            self._tapped.append((link.frame, target, bundle))
+        self._outbox.tap(link.frame, target, bundle)
         if kind != bundles.COMMAND_KIND:
             holder = self._registry.holder(target)
             if holder is None:
@@ -184,7 +192,7 @@ class BrokerCore:
     def _on_hello(self, identity: bytes, envelope: Envelope, now: float) -> None:
         try:
             hello = _decode_hello(envelope.payload)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             self._malformed += 1
             self._turn_away(identity, ErrorCode.BAD_PAYLOAD, f"HELLO: {error}", now)
             return
@@ -217,7 +225,7 @@ class BrokerCore:
                 self._on_limit(link, _decode_tick(envelope.payload).limit)
             else:
                 self._refuse(link, f"{kind.name} is not for the broker", now)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             self._refuse(link, f"{kind.name}: {error}", now)
 
     def _on_limit(self, link: Link, limit: int) -> None:
@@ -250,11 +258,13 @@ class BrokerCore:
             self._outbox.dropped += 1
             return
         reply = self._outbox.answer(command, kind, type_name, payload, now, source=BUS)
-        self._outbox.send(asker, _BUS_FRAME, bundles.encode([reply]))
+        bundle = bundles.encode([reply])
+        self._outbox.tap(_BUS_FRAME, asker.frame, bundle)
+        self._outbox.send(asker, _BUS_FRAME, bundle)
 
-    def resend(self, letter: DeadLetter, now: float, *, seconds: float) -> None:
-        """Send a dead letter once more, in the name of its sender, with a new deadline."""
-        self._routing.resend(letter, now, now + self.epoch + seconds)
+    def resend(self, letter: DeadLetter, now: float, *, seconds: float) -> bool:
+        """Send a dead letter once more, in the name of its sender, with a new deadline; False if nobody can have it."""
+        return self._routing.resend(letter, now, now + self.epoch + seconds)
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -295,8 +305,8 @@ class BrokerCore:
         return self._registry.take_changes()
 
     def take_tapped(self) -> list[tuple[bytes, bytes, bytes]]:
-        """``(source, target, bundle)`` of what was routed while ``tapping``."""
-        taken, self._tapped = self._tapped, []
+        """``(source, target, bundle)`` of what peers sent, and of what the broker answered, while ``tapping``."""
+        taken, self._outbox.tapped = self._outbox.tapped, []
         return taken
 
     def links(self) -> Iterator[Link]:

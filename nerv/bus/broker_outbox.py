@@ -30,6 +30,8 @@ class BrokerOutbox:
         self.ids = IdSource(incarnation)
         self.backlogged: set[Link] = set()
         self.dropped = 0
+        self.tapping = False
+        self.tapped: list[tuple[bytes, bytes, bytes]] = []
         self._messages: list[Message] = []
 
     # -- messages ---------------------------------------------------------------------------------------------
@@ -65,6 +67,11 @@ class BrokerOutbox:
         taken, self._messages = self._messages, []
         return taken
 
+    def tap(self, source: bytes, target: bytes, bundle: bytes) -> None:
+        """Note what goes between peers, while somebody watches."""
+        if self.tapping:
+            self.tapped.append((source, target, bundle))
+
     # -- what the broker itself says --------------------------------------------------------------------------
 
     def say(self, link: Link, kind: Kind, type_name: str, payload: msgspec.Struct, now: float) -> None:
@@ -88,7 +95,9 @@ class BrokerOutbox:
         """ERROR to one command that was not let in."""
         payload = msgspec.Raw(_encode(error))
         envelope = self.answer(command, Kind.ERROR, "error", payload, now, source=BROKER)
-        self.send(link, _OWN, bundles.encode([envelope]))
+        bundle = bundles.encode([envelope])
+        self.tap(_OWN, link.frame, bundle)
+        self.send(link, _OWN, bundle)
 
     def nack(self, link: Link, commands: list[Envelope], error: ErrorInfo, now: float) -> None:
         """NACK to each of the commands: not accepted, nothing done."""
@@ -97,6 +106,7 @@ class BrokerOutbox:
         for packed in bundles.pack(
             nacks, max_envelopes=self.limits.bundle_envelopes, max_bytes=self.limits.bundle_bytes
         ):
+            self.tap(_OWN, link.frame, packed)
             self.send(link, _OWN, packed)
 
     def answer(

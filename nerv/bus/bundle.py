@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from nerv.bus.envelope import Envelope, EnvelopeId, Kind
+from nerv.bus.limits import DEFAULT_LIMITS
+from nerv.errors import UNDECODABLE
 
 _encoder = msgspec.msgpack.Encoder()
 _bundle_decoder = msgspec.msgpack.Decoder(list[Envelope])
@@ -29,16 +31,22 @@ def decode(bundle: bytes) -> list[Envelope]:
     """All envelopes of a bundle; raises :class:`BadBundle`."""
     try:
         return _bundle_decoder.decode(bundle)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise BadBundle(str(error)) from None
 
 
-def decode_each(bundle: bytes) -> Iterator[Envelope | BadEnvelope]:
-    """One by one, for a bundle that `decode` refused: good envelopes are saved, bad ones described."""
+def decode_each(bundle: bytes, *, most: int = DEFAULT_LIMITS.bundle_most) -> Iterator[Envelope | BadEnvelope]:
+    """One by one, for a bundle that `decode` refused: good envelopes are saved, bad ones described.
+
+    Raises :class:`BadBundle`, also for one of more than ``most`` envelopes: each costs far more than its bytes here.
+    """
+    count, _ = count_of(bundle)
+    if count > most:
+        raise too_many(count)
     for raw in split(bundle):
         try:
             yield _envelope_decoder.decode(raw)
-        except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+        except UNDECODABLE as error:
             yield BadEnvelope(id=_id_of(raw), reason=str(error))
 
 
@@ -53,7 +61,7 @@ def _id_of(raw: msgspec.Raw) -> EnvelopeId:
     try:
         fields = msgspec.msgpack.decode(raw, type=list[msgspec.Raw])
         return EnvelopeId(msgspec.msgpack.decode(fields[1], type=str))
-    except (msgspec.DecodeError, msgspec.ValidationError, IndexError, RecursionError):
+    except (*UNDECODABLE, IndexError):
         return EnvelopeId("")
 
 
@@ -61,8 +69,27 @@ def split(bundle: bytes) -> list[msgspec.Raw]:
     """The envelopes as they are, not decoded; raises :class:`BadBundle`."""
     try:
         return _raw_decoder.decode(bundle)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise BadBundle(str(error)) from None
+
+
+def count_of(bundle: bytes) -> tuple[int, int]:
+    """Number of envelopes, and where the first begins; raises :class:`BadBundle`."""
+    try:
+        first = bundle[0]
+        if 0x91 <= first <= 0x9F:
+            return first & 0x0F, 1
+        if first == 0xDC:
+            return int.from_bytes(bundle[1:3], "big"), 3
+        if first == 0xDD:
+            return int.from_bytes(bundle[1:5], "big"), 5
+    except IndexError:
+        raise BadBundle("the bundle ends before its first envelope does") from None
+    raise BadBundle("a bundle is a MessagePack array of at least one envelope")
+
+
+def too_many(count: int) -> BadBundle:
+    return BadBundle(f"{count} envelopes in one bundle")
 
 
 def peek(bundle: bytes) -> tuple[int, int]:
@@ -70,16 +97,8 @@ def peek(bundle: bytes) -> tuple[int, int]:
 
     A bundle holds either commands only or no commands, so the first kind tells whether it needs credit.
     """
+    count, at = count_of(bundle)
     try:
-        first = bundle[0]
-        if 0x91 <= first <= 0x9F:
-            count, at = first & 0x0F, 1
-        elif first == 0xDC:
-            count, at = int.from_bytes(bundle[1:3], "big"), 3
-        elif first == 0xDD:
-            count, at = int.from_bytes(bundle[1:5], "big"), 5
-        else:
-            raise BadBundle("a bundle is a MessagePack array of at least one envelope")
         if bundle[at] & 0xF0 != 0x90 and bundle[at] != 0xDC:
             raise BadBundle("an envelope is a MessagePack array")
         at += 1 if bundle[at] != 0xDC else 3

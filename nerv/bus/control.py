@@ -57,10 +57,7 @@ def respond(core: BrokerCore, command: Envelope, now: float) -> Message:
             raise NervError(
                 invalid(f"{message.seconds!r} seconds", field="seconds", fix="more than 0, at most 3600")
             )
-        taken = list(_take(core, message.number))
-        for letter in taken:
-            core.resend(letter, now, seconds=message.seconds)
-        return DeadLettersCounted(count=len(taken))
+        return DeadLettersCounted(count=_resend(core, message, now))
     if isinstance(message, DeadLetterDrop):
         return DeadLettersCounted(count=len(list(_take(core, message.number))))
     raise NervError(
@@ -111,6 +108,26 @@ def _letter(core: BrokerCore, number: int) -> DeadLetter:
             )
         )
     return letter
+
+
+def _resend(core: BrokerCore, message: DeadLetterResend, now: float) -> int:
+    """How many were sent; a letter that cannot be sent stays, and is an error if it was named."""
+    chosen = list(core.dead_letters) if message.number is None else [_letter(core, message.number)]
+    sent = 0
+    for letter in chosen:
+        if core.resend(letter, now, seconds=message.seconds):
+            core.dead_letters.take(letter.number)
+            sent += 1
+        elif message.number is not None:
+            raise NervError(
+                ErrorInfo(
+                    code=ErrorCode.UNDELIVERABLE,
+                    reason=f"no peer can be called {letter.envelope.target!r} now",
+                    field="number",
+                    fix="`nerv deadletter drop` forgets it",
+                )
+            )
+    return sent
 
 
 def _take(core: BrokerCore, number: int | None) -> Iterator[DeadLetter]:

@@ -14,7 +14,8 @@ class DeathReason(StrEnum):
     UNDELIVERABLE = "undeliverable"
     """Nobody of that name came within the time it was held."""
     EXPIRED = "expired"
-    """Its deadline passed while it waited at the broker."""
+    """Its deadline passed while it waited at the broker. Maybe as a resend of one that its target has in work: the
+    broker cannot know, so to send it again may do it twice."""
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

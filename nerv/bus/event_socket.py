@@ -17,11 +17,11 @@ from nerv.bus.endpoints import Endpoints
 from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, PeerName
 from nerv.bus.events import PROBE, Numbering, numbers_of
 from nerv.bus.handlers import CURRENT
-from nerv.bus.limits import Limits
+from nerv.bus.limits import Limits, too_large
 from nerv.bus.subscription import Subscription
 from nerv.bus.trace import TraceSource
 from nerv.bus.vocabulary import VOCABULARY, Message
-from nerv.errors import ErrorInfo, NervError
+from nerv.errors import UNDECODABLE, ErrorInfo, NervError
 
 EVENTS_KEPT = 8192
 """Events that wait for the broker; beyond, the oldest is dropped and its subscribers see the gap."""
@@ -51,6 +51,8 @@ class EventSocket:
         curve: sockets.Curve | None,
     ) -> None:
         self.published = self.dropped = self.received = 0
+        self.limits = limits
+        """Those of the broker, once it has told them."""
         self._name = name
         self._incarnation = incarnation
         self._clock = clock
@@ -88,7 +90,10 @@ class EventSocket:
     # -- publishing -------------------------------------------------------------------------------------------
 
     def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
-        """See `Peer.publish`."""
+        """See `Peer.publish`; raises TOO_LARGE."""
+        type_name, payload = VOCABULARY.encode_named(message)
+        if len(payload) > self.limits.message_bytes:
+            raise NervError(too_large(type_name, len(payload), self.limits))
         cause = CURRENT.get()
         event = self._ids.next()
         trace = ""
@@ -97,7 +102,6 @@ class EventSocket:
             correlation = correlation or cause.correlation
         if correlation:  # others, like ticks, belong to no trace
             trace = self._traces.follow(trace, event, correlation)
-        type_name, payload = VOCABULARY.encode_named(message)
         envelope = Envelope(
             id=event,
             kind=Kind.EVENT,
@@ -202,7 +206,7 @@ class EventSocket:
             numbers = numbers_of(number_frame)
             envelope = _decode_event(body)
             message = VOCABULARY.decode(envelope.type, envelope.payload)
-        except (ValueError, msgspec.DecodeError, NervError):
+        except (ValueError, *UNDECODABLE, NervError):
             for subscription in matching:
                 subscription.undecodable += 1
             return
@@ -219,7 +223,7 @@ class EventSocket:
             if envelope.kind is Kind.ERROR:
                 probed.refuse(msgspec.msgpack.decode(envelope.payload, type=ErrorInfo))
                 return
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except UNDECODABLE:
             probed.undecodable += 1
         probed.attach()
 

@@ -17,7 +17,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bundle_bytes: int = 1 * MIB
     """A bundle is closed at this size (one larger envelope travels alone)."""
     bundle_envelopes: int = 256
-    """A bundle is closed at this many envelopes; the broker refuses one of more than 4 times as many."""
+    """A bundle is closed at this many envelopes; one of more than ``bundle_most`` is refused."""
     queue_envelopes: int = 4096
     """Commands that wait for one target at the broker; beyond, their sender gets NACK ``busy``."""
     queue_bytes: int = 32 * MIB
@@ -54,6 +54,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """How long an ACK waits for a REPLY that makes it needless, or for other ACKs."""
     busy_retry: float = 0.1
     """``retry_after`` of a NACK busy."""
+
+    @property
+    def bundle_most(self) -> int:
+        """Envelopes in one bundle of others, who may count otherwise."""
+        return 4 * self.bundle_envelopes
 
     def check(self) -> Limits:
         """Itself, if every bound is positive; raises :class:`ConfigurationError` naming the field."""

@@ -28,6 +28,9 @@ class Hello(msgspec.Struct, frozen=True, kw_only=True):
     credit: int
     kind: str = "client"
     software: str = ""
+    greeting: int = 0
+    """Counts the greetings of this life. One that is repeated because no WELCOME came keeps its number, and then its
+    credit counts once. 0: each HELLO is a greeting of its own."""
 
 
 class Welcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -36,6 +36,7 @@ class Link:
         "backlog",
         "backlog_bytes",
         "frame",
+        "greeting",
         "identity",
         "incarnation",
         "kind",
@@ -56,6 +57,7 @@ class Link:
         kind: str,
         software: str,
         credit: int,
+        greeting: int,
         now: float,
     ) -> None:
         self.identity = identity
@@ -65,6 +67,7 @@ class Link:
         self.started_at = started_at
         self.kind = kind
         self.software = software
+        self.greeting = greeting
         self.allowance = Allowance(credit)
         self.backlog: deque[tuple[bytes, bytes]] = deque()
         self.backlog_bytes = 0
@@ -98,7 +101,8 @@ class Mailbox:
         self.ids: set[EnvelopeId] = set()
         """Of all that waits: a resend of one of them changes nothing."""
         self.bytes = 0
-        self.senders: set[bytes] = set()
+        self.senders: dict[bytes, None] = {}
+        """Who sent commands to this life, in the order of their first one."""
 
     @property
     def count(self) -> int:

@@ -77,6 +77,8 @@ class MemoryPeer:
         self.lives = 0
         self.alive = False
         self.paused = False
+        self.unread: list[Callable[[], None]] = []
+        """What came while it was paused, in order."""
         self.cut = False
         self._bus = bus
         self.core: PeerCore
@@ -161,6 +163,7 @@ class MemoryBus:
         peer = self.peers[name]
         peer.lives += 1
         peer.alive, peer.cut, peer.paused = True, False, False
+        peer.unread.clear()
         now = self.clock.monotonic()
         peer.core = PeerCore(
             name=name,
@@ -199,6 +202,9 @@ class MemoryBus:
     def resume(self, name: str) -> None:
         peer = self.peers[name]
         peer.paused = False
+        unread, peer.unread = peer.unread, []
+        for read in unread:
+            read()
         self._after(0.0, lambda: self._turn(peer))
 
     # -- time -------------------------------------------------------------------------------------------------
@@ -307,7 +313,7 @@ class MemoryBus:
         if peer.identity != identity or not peer.alive or peer.cut or self.broker is not broker:
             return
         if peer.paused:
-            self._after(0.05, lambda: self._at_peer(broker, peer, identity, source, bundle))
+            peer.unread.append(partial(self._at_peer, broker, peer, identity, source, bundle))
             return
         peer.core.receive(source, bundle, self.clock.monotonic())
         self._turn(peer)

@@ -19,7 +19,7 @@ from nerv.bus.outbox import Message, Outbox
 from nerv.bus.peer_link import LinkState, PeerLink
 from nerv.bus.receiver import Receiver
 from nerv.bus.sender import Sender
-from nerv.errors import ErrorCode, ErrorInfo
+from nerv.errors import UNDECODABLE, ErrorCode, ErrorInfo
 
 __all__ = ("LinkState", "PeerCore", "PeerCounts")
 
@@ -196,7 +196,7 @@ class PeerCore:
         good: list[Envelope] = []
         bad: list[bundles.BadEnvelope] = []
         try:
-            for item in bundles.decode_each(bundle):
+            for item in bundles.decode_each(bundle, most=self._link.limits.bundle_most):
                 if isinstance(item, Envelope):
                     good.append(item)
                 else:
@@ -235,7 +235,7 @@ class PeerCore:
             elif envelope.kind is Kind.EVENT and self._link.up:
                 # What the old life of that peer had accepted and not answered goes to its new life.
                 self._sender.send_all(now, PeerName(_decode_renewed(envelope.payload).name))
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except UNDECODABLE:
             self._malformed += 1
 
     # -- time -------------------------------------------------------------------------------------------------
@@ -243,7 +243,10 @@ class PeerCore:
     def tick(self, now: float) -> None:
         """Do what is due: greet, give a sign of life, send again, give up."""
         if self._link.must_greet(now):
-            self._greet(now)
+            if self._link.state is LinkState.GREETING:
+                self._link.repeat_greeting(now)
+            else:
+                self._greet(now)
         else:
             self._link.tick(now, self._receiver.granted)
         self._sender.tick(now)

@@ -67,8 +67,11 @@ class PeerLink:
 
     def greet(self, now: float, credit: int) -> None:
         self._enter(LinkState.GREETING)
+        self._hello = msgspec.structs.replace(self._hello, credit=credit, greeting=self._hello.greeting + 1)
+        self.repeat_greeting(now)
+
+    def repeat_greeting(self, now: float) -> None:
         self._hello_due = now + HELLO_PAUSE
-        self._hello = msgspec.structs.replace(self._hello, credit=credit)
         self.send(Kind.HELLO, "link.hello", self._hello, now)
 
     def lose(self, now: float) -> None:

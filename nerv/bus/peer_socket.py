@@ -195,11 +195,12 @@ class Peer:
 
     async def close(self, reason: str = "") -> None:
         """Say BYE and close the sockets. Pending requests raise Disconnected. Idempotent."""
+        if self._opened:
+            self._owner.check()
         if self._closed or not self._opened:
             self._closed = True
             return
         self._closed = True
-        self._owner.check()
         self._event_socket.end_subscriptions()
         await self._dispatcher.close()
         self._core.bye(self._monotonic(), reason)
@@ -283,6 +284,7 @@ class Peer:
         attempt: int,
     ) -> Pending:
         """Hand a command to the core; ``waiter`` of what comes back is a future of its outcome."""
+        self._owner.check()
         if cause is None:
             cause = CURRENT.get()
         if cause is None:
@@ -312,7 +314,11 @@ class Peer:
     # -- events -----------------------------------------------------------------------------------------------
 
     def publish(self, topic: str, message: Message, *, correlation: str = "") -> None:
-        """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once."""
+        """Publish an event to whoever subscribes to a prefix of ``topic``. Never blocks; at most once.
+
+        Raises NervError TOO_LARGE: a larger one would end the connection.
+        """
+        self._owner.check()
         self._event_socket.publish(topic, message, correlation=correlation)
 
     def subscribe(self, *topics: str, capacity: int = 1024) -> Subscription:
@@ -354,6 +360,7 @@ class Peer:
     def _on_state(self, state: LinkState) -> None:
         self._state = state
         if state is LinkState.UP:
+            self._event_socket.limits = self._core.limits
             self._up.set()
         elif state is LinkState.FENCED:
             self.fenced.set()

@@ -153,7 +153,7 @@ class PendingTable:
 def deadline_error(pending: Pending, now: float, *, connected: bool) -> ErrorInfo:
     """Why the deadline passed, as well as the sender can know it."""
     target = pending.envelope.target
-    if pending.busy is not None and now - pending.busy_at < BUSY_IS_RECENT:
+    if pending.busy is not None and not pending.accepted and now - pending.busy_at < BUSY_IS_RECENT:
         return pending.busy
     if not connected and not pending.sent:
         return ErrorInfo(

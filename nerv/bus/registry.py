@@ -73,8 +73,12 @@ class Registry:
                 return None
             self.end(old, now, f"taken over by {hello.incarnation}")
             self._fence(old.identity, hello.name, hello.incarnation, now)
+        elif old is not None and old.identity == identity and old.greeting == hello.greeting != 0:
+            self._outbox.say(old, Kind.WELCOME, "link.welcome", self._welcome(), now)
+            return box
         elif old is not None:
             self.links.pop(old.identity, None)
+            self._outbox.forget(old)
         self._attach(box, identity, hello, now)
         return box
 
@@ -87,6 +91,7 @@ class Registry:
             kind=hello.kind,
             software=hello.software,
             credit=hello.credit,
+            greeting=hello.greeting,
             now=now,
         )
         self.links[identity] = link
@@ -164,6 +169,8 @@ class Registry:
                 and now - box.absent_since > self._outbox.limits.hold_known
             ):
                 del self.boxes[box.frame]
+                for other in self.boxes.values():
+                    other.senders.pop(box.frame, None)
 
     def take_changes(self) -> list[Change]:
         taken, self._changes = self._changes, []

@@ -24,13 +24,11 @@ class Routing:
     def route(self, link: Link, target: bytes, bundle: bytes, count: int, now: float) -> None:
         """A bundle of ``count`` commands from ``link``; raises `BadBundle`."""
         self.commands += count
-        if count > 4 * self._outbox.limits.bundle_envelopes:
-            raise bundles.BadBundle(f"{count} envelopes in one bundle")
         box = self._registry.boxes.get(target) or self._registry.open_box(target, now)
         if box is None:
             self._give_up(link.frame, bundle, _unknown(target), now)
             return
-        box.senders.add(link.frame)
+        box.senders[link.frame] = None
         holder = box.holder
         if holder is not None and not box.waiting and holder.allowance.available >= count:
             holder.allowance.sent += count
@@ -78,13 +76,20 @@ class Routing:
             allowance.spend(len(item.ids))
             self._outbox.send(holder, item.source, item.bundle)
 
-    def resend(self, letter: DeadLetter, now: float, deadline: float) -> None:
-        """Send a dead letter once more, in the name of its sender. ``deadline``: seconds since the epoch."""
+    def resend(self, letter: DeadLetter, now: float, deadline: float) -> bool:
+        """Send a dead letter once more, in the name of its sender. ``deadline``: seconds since the epoch.
+
+        False if its target can have no mailbox: it is no name for a peer, or there are too many names.
+        """
         envelope = letter.again(deadline)
         box = self._registry.open_box(envelope.target.encode(), now)
-        if box is not None:
-            box.push(_waiting(envelope.source.encode(), bundles.encode([envelope]), [envelope], now))
-            self.pump(box)
+        if box is None:
+            return False
+        bundle = bundles.encode([envelope])
+        self._outbox.tap(envelope.source.encode(), box.frame, bundle)
+        box.push(_waiting(envelope.source.encode(), bundle, [envelope], now))
+        self.pump(box)
+        return True
 
     # -- giving up --------------------------------------------------------------------------------------------
 

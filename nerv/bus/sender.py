@@ -11,7 +11,7 @@ from nerv.bus.outbox import Outbox
 from nerv.bus.peer_link import LinkState, PeerLink
 from nerv.bus.pending import Pending, PendingTable, deadline_error
 from nerv.bus.trace import TraceSource
-from nerv.errors import ErrorCode, ErrorInfo
+from nerv.errors import UNDECODABLE, ErrorCode, ErrorInfo
 
 MIN_RETRY = 0.01
 """Seconds at least until a command is sent again after a NACK."""
@@ -125,8 +125,12 @@ class Sender:
 
     def send_all(self, now: float, target: PeerName | None = None) -> None:
         """After WELCOME, or a new life of ``target``: whoever forgot our commands shall have them again."""
-        for pending in self._pending:
-            if target is None or pending.envelope.target == target:
+        limits = self._link.limits
+        for pending in list(self._pending):
+            size = len(pending.envelope.payload)
+            if size > limits.message_bytes:  # it was measured before this broker had told its limits
+                self._resolve(pending, error=too_large(pending.envelope.type, size, limits))
+            elif target is None or pending.envelope.target == target:
                 pending.acked = False
                 pending.tries = 0
                 self._resend(pending, now)
@@ -153,7 +157,7 @@ class Sender:
     def on_ack(self, ack: Envelope, now: float) -> None:
         try:
             ids = _decode_acks(ack.payload).ids
-        except (msgspec.DecodeError, msgspec.ValidationError):
+        except UNDECODABLE:
             self.malformed += 1
             return
         for command in ids:
@@ -163,8 +167,11 @@ class Sender:
 
     def on_nack(self, nack: Envelope, now: float) -> None:
         pending = self._pending.get(nack.causation)
-        if pending is None:
+        if pending is None or nack.attempt != pending.envelope.attempt:
             self.late += 1
+            return
+        if nack.source != pending.envelope.target and nack.source != BROKER:
+            self.malformed += 1
             return
         info = self.error_of(nack)
         if info.retry_after is not None:
@@ -178,7 +185,7 @@ class Sender:
     def error_of(self, answer: Envelope) -> ErrorInfo:
         try:
             return _decode_error(answer.payload)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             self.malformed += 1
             return ErrorInfo(
                 code=ErrorCode.BAD_PAYLOAD,

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar, get_args
 
 import msgspec
 
-from nerv.errors import ErrorCode, ErrorInfo, NervError, invalid
+from nerv.errors import UNDECODABLE, ErrorCode, ErrorInfo, NervError, invalid
 
 
 class Role(IntEnum):
@@ -160,7 +160,7 @@ class Vocabulary:
             raise AssertionError("unreachable")
         try:
             message: Message = decoder.decode(payload)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             raise NervError(bad_payload(name, error)) from None
         return message
 
@@ -205,7 +205,7 @@ class Vocabulary:
             )
         try:
             return to, msgspec.json.decode(json, type=entry.struct)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except UNDECODABLE as error:
             raise NervError(bad_payload(name, error)) from None
 
 

@@ -276,7 +276,7 @@ class Door:
         if caller.role >= Role.ADMIN:
             core.receive(identity, target, bundle, now)
             return
-        verdict = examine(caller, target, bundle, VOCABULARY)
+        verdict = examine(caller, target, bundle, VOCABULARY, most=core.limits.bundle_most)
         if verdict.banned is not None:
             self._record(caller, "name", verdict.banned, subject=verdict.banned.field or "")
             core.ban(identity, verdict.banned, now)

@@ -19,7 +19,7 @@ import msgspec
 import zmq
 
 from nerv.bus.vocabulary import Role, bad_payload
-from nerv.errors import ConfigurationError, ErrorCode, ErrorInfo, NervError, invalid
+from nerv.errors import UNDECODABLE, ConfigurationError, ErrorCode, ErrorInfo, NervError, invalid
 
 KEY_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,30}")
 """No dot: a peer is called ``<key>.<anything>``, so that its name tells its key."""
@@ -197,7 +197,7 @@ def _read(path: Path, kind: type[T]) -> T:
 def _decode(path: Path, content: bytes, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, msgspec.ValidationError) as error:
+    except UNDECODABLE as error:
         told = bad_payload(path.name, error)
         where = f", at {told.field}" if told.field else ""
         raise ConfigurationError(

@@ -14,10 +14,11 @@ import msgspec
 from nerv.bus import bundle as bundles
 from nerv.bus.envelope import Envelope, Kind
 from nerv.bus.events import PROBE
+from nerv.bus.limits import DEFAULT_LIMITS
 from nerv.bus.link import Hello
 from nerv.bus.messages import BUS_NAME
 from nerv.bus.vocabulary import MessageType, Purpose, Role, Vocabulary
-from nerv.errors import ErrorCode, ErrorInfo
+from nerv.errors import UNDECODABLE, ErrorCode, ErrorInfo
 
 _decode_hello = msgspec.msgpack.Decoder(Hello).decode
 _ANSWERS = frozenset({Kind.REPLY, Kind.ERROR, Kind.ACK, Kind.NACK})
@@ -51,9 +52,19 @@ class Verdict(NamedTuple):
     banned: ErrorInfo | None = None
 
 
-def examine(caller: Caller, target: bytes, bundle: bytes, vocabulary: Vocabulary) -> Verdict:
-    """Whether this message ``[target][bundle]`` may go on, whole or in part."""
+def examine(
+    caller: Caller,
+    target: bytes,
+    bundle: bytes,
+    vocabulary: Vocabulary,
+    *,
+    most: int = DEFAULT_LIMITS.bundle_most,
+) -> Verdict:
+    """Whether this message ``[target][bundle]`` of at most ``most`` envelopes may go on, whole or in part."""
     try:
+        count, _ = bundles.count_of(bundle)
+        if count > most:
+            raise bundles.too_many(count)
         envelopes = bundles.decode(bundle)
     except bundles.BadBundle as error:
         return Verdict(None, malformed=str(error))
@@ -79,7 +90,7 @@ def _examine_link(
         if envelope.kind is Kind.HELLO:
             try:
                 name = _decode_hello(envelope.payload).name
-            except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            except UNDECODABLE as error:
                 return Verdict(None, malformed=f"HELLO: {error}")
             if not caller.may_be_called(name):
                 return Verdict(None, banned=_misnamed(caller, name))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,10 +22,10 @@ from nerv.bus.event_socket import EVENTS_KEPT
 from nerv.bus.handlers import Context, collect, handles
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.link import Hello
-from nerv.bus.messages import BusStatus
+from nerv.bus.messages import BUS_NAME, BusStatus
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event
-from nerv.errors import Disconnected
+from nerv.errors import Disconnected, ErrorCode, NervError
 from nerv.messages import ActorRestart, Ok, PeerChanged, SupervisorStop, Tick
 from nerv.testing import RunningBus, running_bus
 from tests.cluster import until
@@ -429,3 +430,45 @@ async def test_leaving_is_quick_whatever_still_waits(bus: RunningBus) -> None:
     outcomes = await asyncio.gather(*requests, return_exceptions=True)
     assert {type(outcome) for outcome in outcomes} == {Disconnected}
     bus.start_broker()
+
+
+async def test_an_event_that_is_too_large_is_refused() -> None:
+    async with running_bus(Limits(message_bytes=1000, bundle_bytes=1000)) as bus:
+        peer = await bus.peer("peer")
+        with pytest.raises(NervError) as refused:
+            peer.publish("tick.x", Tick(actor="x" * 1_000_000, incarnation="i", pid=1, at=1.0))
+        assert refused.value.code is ErrorCode.TOO_LARGE
+
+
+async def in_another_thread(work: Callable[[], object]) -> BaseException | None:
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - it is what the test looks at
+            raised.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    await asyncio.to_thread(thread.join)
+    return raised[0] if raised else None
+
+
+async def test_publish_and_request_belong_to_the_thread_of_the_peer() -> None:
+    async with running_bus() as bus:
+        peer = await bus.peer("peer")
+        event = Tick(actor="x", incarnation="i", pid=1, at=1.0)
+        found = await in_another_thread(lambda: peer.publish("tick.x", event))
+        assert "another thread" in str(found)
+        found = await in_another_thread(
+            lambda: asyncio.run(asyncio.wait_for(peer.request(BUS_NAME, BusStatus()), 0.5))
+        )
+        assert "another thread" in str(found)
+
+
+async def test_a_close_from_another_thread_changes_nothing() -> None:
+    async with running_bus() as bus:
+        peer = await bus.peer("peer")
+        assert "another thread" in str(await in_another_thread(lambda: asyncio.run(peer.close())))
+        await peer.request(BUS_NAME, BusStatus(), timeout=5.0)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import subprocess
+import sys
 
 import msgspec
 import pytest
@@ -695,3 +697,35 @@ class BusMachine(RuleBasedStateMachine):
 
 BusMachine.TestCase.settings = settings(max_examples=SEEDS // 20, stateful_step_count=30, deadline=None)
 TestBus = BusMachine.TestCase
+
+
+RUN = """
+from nerv.bus.memory import Faults, MemoryBus
+from nerv.messages import ActorRestart, Ok
+bus = MemoryBus(seed=7, faults=Faults(drop=0.2, delayed=0.2, delay=0.3))
+askers = [bus.add(f"a{n}") for n in range(5)]
+worker = bus.add("worker", lambda _: Ok())
+bus.run(1.0)
+for _ in range(3):
+    for asker in askers:
+        asker.request("worker", ActorRestart(name="x"), timeout=60.0)
+    bus.run(0.2)
+    bus.kill("worker")
+    bus.run(0.5)
+    bus.revive("worker")
+bus.run(5.0)
+print([one.id for one in worker.handled])
+"""
+
+
+def test_a_seed_is_the_same_run_in_every_process() -> None:
+    runs = {
+        subprocess.run(
+            [sys.executable, "-c", RUN],
+            env={**os.environ, "PYTHONHASHSEED": str(number)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for number in (1, 2, 3)
+    }
+    assert len(runs) == 1
