@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from nerv.bus import bundle as bundles
-from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, PeerName
+from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, PeerName, answer_to
 from nerv.bus.limits import Limits
 from nerv.bus.mailbox import Link
 from nerv.errors import ErrorInfo
@@ -119,18 +119,14 @@ class BrokerOutbox:
         *,
         source: PeerName,
     ) -> Envelope:
-        return Envelope(
+        return answer_to(
+            command,
+            kind,
+            type_name,
+            payload,
             id=self.ids.next(),
-            kind=kind,
-            type=type_name,
             source=source,
-            target=command.source,
-            correlation=command.correlation,
-            causation=command.id,
-            trace=command.trace,
             sent_at=now + self.epoch,
-            attempt=command.attempt,
-            payload=payload,
         )
 
     def _own_bundle(

@@ -59,6 +59,32 @@ class Envelope(msgspec.Struct, array_like=True, frozen=True, kw_only=True, gc=Fa
     payload: msgspec.Raw = msgspec.Raw(b"\xc0")
 
 
+def answer_to(
+    command: Envelope,
+    kind: Kind,
+    type_name: str,
+    payload: msgspec.Raw,
+    *,
+    id: EnvelopeId,  # noqa: A002 - the name of the field
+    source: PeerName,
+    sent_at: float,
+) -> Envelope:
+    """REPLY, ERROR or NACK to a command: to its sender, in its conversation, its trace and its attempt."""
+    return Envelope(
+        id=id,
+        kind=kind,
+        type=type_name,
+        source=source,
+        target=command.source,
+        correlation=command.correlation,
+        causation=command.id,
+        trace=command.trace,
+        sent_at=sent_at,
+        attempt=command.attempt,
+        payload=payload,
+    )
+
+
 def new_incarnation() -> Incarnation:
     """A name for one life of one peer: 48 random bits, sortable by nothing, unique for our purposes."""
     return Incarnation(os.urandom(6).hex())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from nerv.bus.credit import Grant
-from nerv.bus.envelope import Envelope, EnvelopeId, Kind, PeerName
+from nerv.bus.envelope import Envelope, EnvelopeId, Kind, PeerName, answer_to
 from nerv.bus.limits import Limits, too_large
 from nerv.bus.link import WITHDRAWN, Acks, Credit
 from nerv.bus.outbox import Outbox
@@ -125,18 +125,14 @@ class Receiver:
         self, command: Envelope, kind: Kind, type_name: str, payload: msgspec.Raw, now: float
     ) -> Envelope:
         link = self._link
-        return Envelope(
+        return answer_to(
+            command,
+            kind,
+            type_name,
+            payload,
             id=link.ids.next(),
-            kind=kind,
-            type=type_name,
             source=link.name,
-            target=command.source,
-            correlation=command.correlation,
-            causation=command.id,
-            trace=command.trace,
             sent_at=now + link.epoch,
-            attempt=command.attempt,
-            payload=payload,
         )
 
     def _finish(self, answer: Envelope) -> None:
