@@ -52,13 +52,14 @@ def main() -> int:
             file=sys.stderr,
         )
         return 2
+    results = {name: _run(name) for name in names}
     report = {
         "processor": _processor(),
         "versions": _versions(),
-        "results": {name: _run(name) for name in names},
+        "results": results,
     }
     print(json.dumps(report, indent=2))
-    return 1 if any("error" in result for result in report["results"].values()) else 0
+    return 1 if any("error" in result for result in results.values()) else 0
 
 
 if __name__ == "__main__":

@@ -57,7 +57,8 @@ class BarePeer:
 
     async def request(self, target: str, payload: bytes) -> bytes:
         number = next(self._ids)
-        future = self._waiting[number] = self._loop.create_future()
+        future: asyncio.Future[bytes] = self._loop.create_future()
+        self._waiting[number] = future
         self._put(target, Bare(number, False, self._name, msgspec.Raw(payload)))
         return await future
 

@@ -352,7 +352,7 @@ async def crowd(endpoints: Endpoints, broker: psutil.Process, count: int) -> dic
         socket.send_multipart(frames)
         sockets.append(socket)
     for socket in sockets:
-        if not await asyncio.to_thread(socket.poll, START_SECONDS * 1000):
+        if not await asyncio.to_thread(socket.poll, int(START_SECONDS * 1000)):
             raise RuntimeError("a peer of the crowd was not welcomed")
     after = broker.memory_info().rss
     for socket in sockets:

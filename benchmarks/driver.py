@@ -133,7 +133,11 @@ async def _scripts(playground: Playground, log: Path) -> tuple[list[float], list
         for number in range(ROUNDS):
             captured = await browser.new_page()
             seen: list[tuple[int, float]] = []
-            await _cdp(captured, lambda length, seen=seen: seen.append((length, time.time())))
+
+            def note(length: int, seen: list[tuple[int, float]] = seen) -> None:
+                seen.append((length, time.time()))
+
+            await _cdp(captured, note)
             prompt = _prompt("cdp", number)
             await _plain(captured, playground.url, prompt)
             lags += _lags(_sent_at(log, prompt), seen)

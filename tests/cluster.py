@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 import psutil
 
@@ -111,7 +111,13 @@ def browser_of(driver_pid: int) -> psutil.Process:
     raise AssertionError(f"driver {driver_pid} has no browser")
 
 
-async def until(what: str, condition: Callable[[], Awaitable[T] | T], *, seconds: float = 30.0) -> T:
+@overload
+async def until(
+    what: str, condition: Callable[[], Coroutine[Any, Any, T | None]], *, seconds: float = ...
+) -> T: ...
+@overload
+async def until(what: str, condition: Callable[[], T | None], *, seconds: float = ...) -> T: ...
+async def until(what: str, condition: Callable[[], object], *, seconds: float = 30.0) -> object:
     """Wait until ``condition`` answers something true, and return it; an AssertionError at the deadline."""
     last: object = None
     try:
@@ -120,7 +126,7 @@ async def until(what: str, condition: Callable[[], Awaitable[T] | T], *, seconds
                 answer = condition()
                 last = await answer if isinstance(answer, Awaitable) else answer
                 if last:
-                    return last  # type: ignore[return-value]
+                    return last
                 await asyncio.sleep(POLL_SECONDS)
     except TimeoutError:
         raise AssertionError(f"not within {seconds} s: {what} (last: {last!r})") from None

@@ -38,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["TMPDIR"] = tempfile.tempdir = folder
     # Started in the background of a shell we would ignore Ctrl-C, and so would every process that the tests start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    assert sys.__stderr__ is not None
     faulthandler.dump_traceback_later(SUITE_SECONDS, exit=True, file=sys.__stderr__)
 
 

@@ -87,7 +87,8 @@ class DeadLetterShow(Command[DeadLetterPage], frozen=True, kw_only=True):
 class DeadLetterResend(Command[DeadLettersCounted], frozen=True, kw_only=True):
     """Send one (or all) again in the name of its sender, with a new deadline in ``seconds``; it is no letter then.
 
-    Its sender has given up on it: the answer is nobody's, the work is done all the same.
+    Its sender has given up on it: the answer is nobody's, the work is done all the same. One that is ``expired`` may
+    have been a resend of a command that its target has in work: it may be done twice then.
     """
 
     number: int | None = None

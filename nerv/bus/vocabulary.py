@@ -31,9 +31,10 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 R = TypeVar("R", bound=Message)
+R_co = TypeVar("R_co", bound=Message, covariant=True)
 
 
-class Command(Message, Generic[R], frozen=True, kw_only=True):
+class Command(Message, Generic[R_co], frozen=True, kw_only=True):
     """Base of the messages that ask for something: ``class TaskGet(Command[TaskView])`` is answered by a TaskView."""
 
 

@@ -48,7 +48,7 @@ class Workload:
                 tasks = [await self.task(client, task) for task in ids]
                 return tasks if all(task.state in FINAL_STATES for task in tasks) else None
 
-            return await until("all tasks are final", all_final, seconds=seconds) or []
+            return await until("all tasks are final", all_final, seconds=seconds)
 
     async def task(self, client: Client, task: TaskId) -> Task:
         view = await client.request(QUEUE, TaskGet(id=task), timeout=60.0)

@@ -79,7 +79,10 @@ def show(session: Session, number: int) -> None:
 @click.option("--seconds", type=click.FloatRange(min=0.1, max=3600), default=30.0, show_default=True)
 @click.pass_obj
 def resend(session: Session, number: int | None, everything: bool, seconds: float) -> None:
-    """Send one again, with a new deadline. Its sender has given up on it: the answer is nobody's."""
+    """Send one again, with a new deadline. Its sender has given up on it: the answer is nobody's.
+
+    One that expired may have been a reminder of a command that its target was working on: it may then be done twice.
+    """
     chosen = _chosen(session, number, everything)
     counted = session.run(_ask(session, DeadLetterResend(number=chosen, seconds=seconds)))
     session.note(f"{counted.count} sent again")

@@ -19,7 +19,7 @@ from kernel.messages import (
 )
 from kernel.tasks import Stage, Task, TaskError, TaskState, TroubleKind
 from kernel.work import ReplyProgress
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command
 from nerv.client import Client
 from nerv.errors import ErrorCode, ErrorInfo, NervError
 from tests.integration.actors.cell import Cell, Page, answer, until
@@ -249,7 +249,7 @@ async def test_kernel_and_queue_may_restart_while_a_task_runs(cell: Cell) -> Non
 async def test_provider_add_checks_first_and_asks_a_driver(cell: Cell) -> None:
     async with cell.client() as client:
 
-        async def refused(message: Message) -> NervError:
+        async def refused(message: Command[Any]) -> NervError:
             with pytest.raises(NervError) as caught:
                 await client.request(KERNEL, message, timeout=1.0)
             return caught.value

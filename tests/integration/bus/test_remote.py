@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -30,7 +31,7 @@ from nerv.bus.remote.audit import Audit, AuditRecord
 from nerv.bus.remote.door import Door
 from nerv.bus.remote.keys import ClientKey, KeyRing, RoleName, write_client_key
 from nerv.bus.remote.settings import listen_at
-from nerv.bus.vocabulary import Message, Role
+from nerv.bus.vocabulary import Command, Role
 from nerv.client import Client
 from nerv.errors import Disconnected, ErrorCode, NervError, RemoteError
 from nerv.messages import (
@@ -137,7 +138,7 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NERV_KEY_FILE", raising=False)
 
 
-COMMANDS: tuple[tuple[Message, str, Role], ...] = (
+COMMANDS: tuple[tuple[Command[Any], str, Role], ...] = (
     (SupervisorStatus(), "supervisor", Role.VIEWER),
     (BusStatus(), "bus", Role.VIEWER),
     (DeadLetterList(), "bus", Role.OPERATOR),
@@ -327,7 +328,7 @@ async def test_the_environment_says_where_the_bus_is_and_a_program_without_a_loo
     monkeypatch.setenv("NERV_BUS", remote.address)
     monkeypatch.setenv("NERV_KEY_FILE", str(remote.key("ann", "viewer")))
 
-    def ask() -> Message:
+    def ask() -> ClusterStatus:
         with SyncClient() as client:
             return client.request("supervisor", SupervisorStatus(), timeout=5.0)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from nerv.bus.messages import BusStatus, DeadLetterList, DeadLetterResend, Tappe
 from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event, Subscription
 from nerv.bus.trace import trace_id
-from nerv.bus.vocabulary import Message
+from nerv.bus.vocabulary import Command
 from nerv.client import Client
 from nerv.errors import (
     Busy,
@@ -243,7 +244,8 @@ async def test_a_handler_that_answers_with_another_type_is_an_error_of_its_own(b
 
     await bus.peer("confused", handlers=collect(Confused()))
     client = await bus.peer("client")
-    for command in (SupervisorReload(), ActorRestart(name="x")):
+    commands: tuple[Command[Any], ...] = (SupervisorReload(), ActorRestart(name="x"))
+    for command in commands:
         with pytest.raises(RemoteError, match="instead of") as refused:
             await client.request("confused", command)
         assert refused.value.code is ErrorCode.INTERNAL
@@ -456,7 +458,7 @@ async def test_garbage_from_a_stranger_gets_one_clear_error_and_harms_nobody(bus
     try:
         error = await answer_to(socket, b"", b"\xff garbage")
         assert error[2] == Kind.ERROR
-        assert error[12]["code"] == "bad_envelope"  # type: ignore[index,call-overload]
+        assert error[12]["code"] == "bad_envelope"  # type: ignore[index]
         greet = await answer_to(socket, b"worker", b"\x91\x90")
         assert (greet[2], greet[3]) == (Kind.HELLO, "link.greet")
     finally:
@@ -508,7 +510,7 @@ async def test_the_synchronous_client_does_the_same(bus: RunningBus) -> None:
     await asyncio.gather(*publishing)
 
 
-async def _counted(client: Client, count: int, fail: bool = False) -> AsyncIterator[Message]:
+async def _counted(client: Client, count: int, fail: bool = False) -> AsyncIterator[Ok]:
     async with asyncio.timeout(10):  # as a task has it: entered and left in the same one
         for number in range(count):
             yield await client.request("worker", ActorRestart(name=f"n{number}"))
@@ -520,7 +522,7 @@ async def test_the_blocking_client_runs_what_is_written_for_the_other_one(bus: R
     worker = Worker()
     await bus.peer("worker", handlers=collect(worker))
 
-    async def once(client: Client, name: str) -> Message:
+    async def once(client: Client, name: str) -> Ok:
         return await client.request("worker", ActorRestart(name=name))
 
     def work() -> None:

@@ -41,7 +41,11 @@ async def test_each_process_may_die_while_replies_stream(nerv_home: Path) -> Non
                 ids = await load.add(client, f"{victim} one", f"{victim} two")
                 await load.streaming(client, *ids, characters=100)
                 pid = await _kill(running, victim)
-                await until(f"{victim} is gone", lambda pid=pid: not psutil.pid_exists(pid))
+
+                def gone(pid: int = pid) -> bool:
+                    return not psutil.pid_exists(pid)
+
+                await until(f"{victim} is gone", gone)
             await load.ended(*ids)
             await _all_ready(running)
         await load.check()

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[3]
 T = TypeVar("T")
 
 
-def until(what: str, condition: Callable[[], T], seconds: float = 20.0) -> T:
+def until(what: str, condition: Callable[[], T | None], seconds: float = 20.0) -> T:
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -99,10 +99,11 @@ class Rig:
 
     def wait_ready(self, *actors: str, times: int = 1) -> None:
         for actor in actors:
-            until(
-                f"{actor} is ready {times}×\n{self.said()}",
-                lambda actor=actor: len(self.entries(actor, "ready")) >= times,
-            )
+
+            def ready(actor: str = actor) -> bool:
+                return len(self.entries(actor, "ready")) >= times
+
+            until(f"{actor} is ready {times}×\n{self.said()}", ready)
 
     def pid(self, actor: str) -> int:
         return self.entries(actor, "start")[-1].pid

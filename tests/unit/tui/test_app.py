@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import msgspec
@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from kernel.messages import ProviderView, TaskCancel, TaskRetry
-from kernel.tasks import TaskId, TaskState
+from kernel.tasks import Task, TaskId, TaskState
 from nerv.bus.vocabulary import Message
 from nerv.errors import ErrorCode, ErrorInfo
 from nerv.messages import ActorRestart, ActorState, LogLine
@@ -339,12 +339,12 @@ async def test_a_flood_of_changes_is_drawn_together() -> None:
         drawn = 0
         real = app.tasks.show
 
-        def counting(rows: object) -> None:
+        def counting(rows: Sequence[Task]) -> None:
             nonlocal drawn
             drawn += 1
-            real(rows)  # type: ignore[arg-type]
+            real(rows)
 
-        app.tasks.show = counting  # type: ignore[method-assign, assignment]
+        app.tasks.show = counting  # type: ignore[method-assign]  # to count its calls
         for number in range(1000, 4000):
             cluster.put(make_task(number, at=time.time()))
         await until(app, lambda: TaskId("t003999x") in app.model.tasks)

@@ -57,9 +57,10 @@ def heard(
     exchange = exchange or Exchange(prompt=PROMPT)
     connection = Connection(url=url, transport=WEBSOCKET if socket else HTTP, content_type=content_type)
     if socket:
+        assert not isinstance(body, str | bytes), "the frames of a socket, one by one"
         for frame in body:
             assert exchange.carried(connection, len(frame), 1.0)
-            exchange.take(connection, connection.frame(frame), len(frame))  # type: ignore[arg-type]
+            exchange.take(connection, connection.frame(frame), len(frame))
         return exchange
     data = body.encode() if isinstance(body, str) else body if isinstance(body, bytes) else b""
     for at in range(0, len(data), step):

@@ -98,6 +98,17 @@ async def test_polling_gathers_the_reply(http: httpx.AsyncClient, chat: str) -> 
     assert text == reply_for("hello")
 
 
+class Words(HTMLParser):
+    """The text between the tags."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_data(self, data: str) -> None:
+        self.found.append(data)
+
+
 async def test_dom_sends_html_without_the_markdown(http: httpx.AsyncClient, chat: str) -> None:
     await http.post("/api/send", json=body("hello", chat, "dom"))
     phase = "generating"
@@ -105,11 +116,9 @@ async def test_dom_sends_html_without_the_markdown(http: httpx.AsyncClient, chat
         while phase == "generating":
             answer = await http.get(f"{chat}/html")
             phase = answer.headers["X-Phase"]
-    words: list[str] = []
-    parser = HTMLParser()
-    parser.handle_data = words.append  # type: ignore[method-assign]
-    parser.feed(answer.text)
-    assert f"End of notes {digest('hello')}." in "".join(words)
+    words = Words()
+    words.feed(answer.text)
+    assert f"End of notes {digest('hello')}." in "".join(words.found)
     assert "**" not in answer.text
     assert "```" not in answer.text
 

@@ -65,7 +65,7 @@ def test_what_a_killed_holder_left_in_the_file_counts_for_nothing(instance: Inst
 def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(
     instance: Instance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    removed = []
+    removed: list[bool] = []
 
     def same_file(descriptor: int, path: Path) -> bool:
         if not removed:
