@@ -42,7 +42,7 @@ def run(*command: str | Path, cwd: Path, **environ: str) -> str:
 
 
 @pytest.mark.timeout(300)
-def test_the_package_alone_is_enough(tmp_path: Path) -> None:
+def test_the_package_alone_is_enough(tmp_path: Path, nerv_home: Path) -> None:
     uv = shutil.which("uv")
     assert uv, "uv is missing: `make test` brings it"
     run(uv, "build", "--quiet", "--wheel", "--out-dir", tmp_path, cwd=ROOT)
@@ -52,7 +52,7 @@ def test_the_package_alone_is_enough(tmp_path: Path) -> None:
     python = environment / "bin" / "python"
     run(uv, "pip", "install", "--quiet", "--python", python, wheel, cwd=tmp_path)
 
-    home = str(tmp_path / "home")
+    home = str(nerv_home)
     nerv = environment / "bin" / "nerv"
     assert "NERV" in run(nerv, "--help", cwd=tmp_path, NERV_HOME=home)
     assert "task.submit" in run(nerv, "messages", cwd=tmp_path, NERV_HOME=home)

@@ -21,8 +21,6 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 PAGES = {
     "gradio": ("textarea", "[data-testid=bot]", True),
     "chainlit": ("#chat-input", ".ai-message .message-content", False),
-    "deepchat": ("#text-input", ".ai-message-text", False),
-    "deepchat_ws": ("#text-input", ".ai-message-text", False),
 }
 NEVER_IDLE = {"gradio"}
 """Pages that hold a stream open; the others take no prompt before their socket is open, so rest is waited for."""
