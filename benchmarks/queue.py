@@ -22,7 +22,7 @@ from typing import Any
 
 import apsw
 import uvloop
-from huey import SqliteHuey  # type: ignore[import-untyped]
+from huey import SqliteHuey
 
 from infra.tasks import LeaseFilter, SqliteTaskStore
 from infra.tasks.ids import new_task_id
