@@ -124,9 +124,9 @@ class BrokerOutbox:
             kind,
             type_name,
             payload,
-            id=self.ids.next(),
-            source=source,
-            sent_at=now + self.epoch,
+            self.ids.next(),
+            source,
+            now + self.epoch,
         )
 
     def _own_bundle(

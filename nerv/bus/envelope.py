@@ -64,14 +64,13 @@ def answer_to(
     kind: Kind,
     type_name: str,
     payload: msgspec.Raw,
-    *,
-    id: EnvelopeId,  # noqa: A002 - the name of the field
+    answer_id: EnvelopeId,
     source: PeerName,
     sent_at: float,
 ) -> Envelope:
     """REPLY, ERROR or NACK to a command: to its sender, in its conversation, its trace and its attempt."""
     return Envelope(
-        id=id,
+        id=answer_id,
         kind=kind,
         type=type_name,
         source=source,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections import deque
+from threading import get_ident
 from typing import NamedTuple
 
 import msgspec
@@ -284,7 +285,8 @@ class Peer:
         attempt: int,
     ) -> Pending:
         """Hand a command to the core; ``waiter`` of what comes back is a future of its outcome."""
-        self._owner.check()
+        if get_ident() != self._owner.thread:
+            self._owner.check()
         if cause is None:
             cause = CURRENT.get()
         if cause is None:

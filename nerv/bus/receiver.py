@@ -130,9 +130,9 @@ class Receiver:
             kind,
             type_name,
             payload,
-            id=link.ids.next(),
-            source=link.name,
-            sent_at=now + link.epoch,
+            link.ids.next(),
+            link.name,
+            now + link.epoch,
         )
 
     def _finish(self, answer: Envelope) -> None:

@@ -126,12 +126,12 @@ class Owner:
 
     def __init__(self) -> None:
         self._pid = os.getpid()
-        self._thread = threading.get_ident()
+        self.thread = threading.get_ident()
 
     def check(self) -> None:
         if os.getpid() != self._pid:
             raise RuntimeError("this peer was made before a fork; make one in the child, after the fork")
-        if threading.get_ident() != self._thread:
+        if threading.get_ident() != self.thread:
             raise RuntimeError("this peer belongs to another thread; use call_soon_threadsafe of its loop")
 
 

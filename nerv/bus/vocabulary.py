@@ -67,6 +67,7 @@ class Vocabulary:
         self._by_struct: dict[type[Message], MessageType] = {}
         self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {}
         self._encoder = msgspec.msgpack.Encoder()
+        self._answers: dict[type[Message], tuple[str, Callable[[msgspec.Raw | bytes], Any]]] = {}
 
     def command(
         self, name: str, *, target: str | None, role: Role = Role.OPERATOR
@@ -167,18 +168,30 @@ class Vocabulary:
 
     def decode_reply(self, command: Command[R], name: str, payload: msgspec.Raw | bytes) -> R:
         """The answer to ``command``; raises as :meth:`decode`, and BAD_PAYLOAD if it is another type's."""
-        message = self.decode(name, payload)
-        expected = self._by_struct[type(command)].reply
-        if type(message) is not expected:
-            raise NervError(
-                ErrorInfo(
-                    code=ErrorCode.BAD_PAYLOAD,
-                    reason=f"{type(command).__name__} was answered with {name!r}",
-                    field="type",
-                    fix="are both sides of the same version?",
-                )
+        expected, decode = self._answers.get(type(command)) or self._answer_of(type(command))
+        try:
+            if name == expected:
+                answer: R = decode(payload)
+                return answer
+        except UNDECODABLE as error:
+            raise NervError(bad_payload(name, error)) from None
+        self.named(name)
+        raise NervError(
+            ErrorInfo(
+                code=ErrorCode.BAD_PAYLOAD,
+                reason=f"{type(command).__name__} was answered with {name!r}",
+                field="type",
+                fix="are both sides of the same version?",
             )
-        return message  # type: ignore[return-value]  # compared above
+        )
+
+    def _answer_of(self, struct: type[Message]) -> tuple[str, Callable[[msgspec.Raw | bytes], Any]]:
+        """What answers a command, kept: its name and how to read it."""
+        reply = self._by_struct[struct].reply
+        assert reply is not None, "only commands are answered"
+        name = self._by_struct[reply].name
+        found = self._answers[struct] = (name, self._decoders[name].decode)
+        return found
 
     def parse(self, name: str, json: str | bytes, target: str | None = None) -> tuple[str, Command[Any]]:
         """A command given by its name and JSON, and whom it is for (``target`` only where the type names nobody).
