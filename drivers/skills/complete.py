@@ -63,6 +63,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The input was disabled or gone after the submission, and can be used again."""
     actions: bool = False
     """Controls of the reply appeared that were not there while its text grew."""
+    learned: bool = False
+    """Where the reply is on the wire was proved by an earlier exchange: this one is not the one that teaches."""
     toolbar: bool = False
     """The turn got controls together with its last words: a sign only where the wire says the same."""
     spinning: bool = False
@@ -147,7 +149,8 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.COMPLETE if page_says >= 1 and life >= OPEN_SECONDS else Verdict.WAIT
     if facts.covered and facts.wire_ended:
         of_page = {Sign.CONTROLS_BACK, Sign.INPUT_BACK, Sign.ACTIONS} & set(signs)
-        if len(of_page) + (facts.toolbar and not facts.actions) >= 2 or facts.quiet >= COVERED_SECONDS:
+        said_twice = len(of_page) + (facts.toolbar and not facts.actions) >= 2
+        if (facts.learned and said_twice) or facts.quiet >= COVERED_SECONDS:
             return Verdict.COMPLETE
     if facts.wire_text and not facts.covered:
         return Verdict.COMPLETE if signs and life >= UNCOVERED_SECONDS else _by_quiet(facts, life)

@@ -296,6 +296,7 @@ class Exchange:
             input_back=self.input_was_away and not away,
             actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
+            learned=self.learned_rule,
             toolbar=report is not None and _turn_controls(report) > self.controls_before_text,
             spinning=spinning,
             indicator_gone=report is not None
