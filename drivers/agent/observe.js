@@ -70,8 +70,10 @@ nerv.end = () => {
   return true;
 };
 
-nerv.replyElement = () => (exchange && exchange.reply && exchange.reply.isConnected ? exchange.reply : null);
-nerv.userElement = () => (exchange && exchange.users[0]) || null;
+nerv.replyElement = () => {
+  if (exchange && exchange.reply && !exchange.reply.isConnected) look();  // drawn anew since the last look
+  return exchange && exchange.reply && exchange.reply.isConnected ? exchange.reply : null;
+};
 nerv.look = () => { if (exchange) look(); return Boolean(exchange); };
 
 function soon() {

@@ -196,9 +196,11 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         and ending.verdict is Verdict.COMPLETE
         and (proof.exact or (exchange.learned_rule and proof.text == live))
     ):  # what the learned rule gave is what the page proves: the page need not be read once more
-        return Taken(text=proof.text, source=ReplySource.WIRE, finish=finish, why=proof.why, rule=proof.rule)
+        return _proved(proof, finish)
     element = await exchange.reply_element()
     if element is None:
+        if proof is not None:
+            return _proved(proof, finish)
         if live:  # the page took its message away, or draws it late: what the wire said is kept
             return Taken(
                 text=live,
@@ -238,6 +240,10 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         )
     rule = final.wire.rule if final.wire is not None else None
     return Taken(text=final.text, source=final.source, finish=finish, why=final.why, rule=rule)
+
+
+def _proved(proof: WireReply, finish: Finish) -> Taken:
+    return Taken(text=proof.text, source=ReplySource.WIRE, finish=finish, why=proof.why, rule=proof.rule)
 
 
 def _replaced(live: str, shown: str) -> bool:

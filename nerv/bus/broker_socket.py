@@ -25,6 +25,7 @@ from nerv.bus.endpoints import Endpoints
 from nerv.bus.envelope import BROKER, Envelope, IdSource, Incarnation, Kind, new_incarnation
 from nerv.bus.events import PROBE, Numbering
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
+from nerv.bus.spin import SPIN, Spin
 from nerv.bus.vocabulary import VOCABULARY, Message
 from nerv.messages import PeerChanged
 
@@ -39,12 +40,6 @@ _TICK = 0.2
 _REMOTE = b"\xff"
 """How the routing id of a peer behind the door begins."""
 _BACKLOG_RETRY = 0.005
-SPIN = 0.0004
-"""Seconds for which the broker looks for the next message before it sleeps: to be woken takes longer than that."""
-_CLOSE = 0.001
-"""It does so only while messages follow each other within this time: sparse traffic costs nothing."""
-_LONE = 2048
-"""And only after a single message of at most so many bytes: full bundles come when nobody waits for one answer."""
 _give_way: Callable[[], None] = getattr(os, "sched_yield", None) or functools.partial(time.sleep, 0)
 
 _log = logging.getLogger("nerv.bus")
@@ -73,8 +68,7 @@ class Broker:
     ) -> None:
         """``door``: also be there for peers beyond this machine's directory (`nerv.bus.remote`)."""
         self.endpoints = endpoints
-        self._spin = spin
-        self._last_read = 0.0
+        self._spin = Spin(spin)
         self._door = door
         self.incarnation = incarnation or new_incarnation()
         self._clock: Clock = clock or SystemClock()
@@ -167,17 +161,13 @@ class Broker:
             else:
                 self.core.malformed(frames[0])
         self._flush()
-        if self._more_follows(now, read, size):
+        if self._more_follows(self._spin.after(now, read, size)):
             self._loop.call_soon(self._read_commands)
 
-    def _more_follows(self, now: float, read: int, size: int) -> bool:
-        """Whether there is a message to read; looked for a while, if lone messages follow each other closely."""
+    def _more_follows(self, seconds: float) -> bool:
+        """Whether there is a message to read; looked for during so many seconds."""
         router, monotonic = self._router, self._clock.monotonic
-        until = 0.0
-        if read:
-            if read == 1 and size <= _LONE and now - self._last_read <= _CLOSE:
-                until = monotonic() + self._spin
-            self._last_read = now
+        until = monotonic() + seconds if seconds else 0.0
         while not int(router.getsockopt(_EVENTS)) & _POLLIN:
             if monotonic() >= until:
                 return False

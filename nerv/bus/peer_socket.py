@@ -101,6 +101,7 @@ class Peer:
         self._given_context = context
         self._curve = curve
         self._unwelcome = False
+        self._owner: sockets.Owner = sockets.Nobody()
         self._opened = False
         self._closed = False
         self._up = asyncio.Event()
@@ -459,6 +460,8 @@ class Peer:
         return self._dispatcher.in_flight if self._opened else 0
 
     def statistics(self) -> PeerStatistics:
+        """Raises RuntimeError before `open`."""
+        self._owner.check()
         events = self._event_socket
         return PeerStatistics(
             core=self._core.counts(),

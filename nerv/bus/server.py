@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import msgspec
 
 from nerv.bus.broker_core import BUS
-from nerv.bus.broker_socket import SPIN, Broker
+from nerv.bus.broker_socket import Broker
 from nerv.bus.endpoints import endpoints_of
 from nerv.bus.limits import DEFAULT_LIMITS, Limits
 from nerv.bus.sockets import AddressLock
+from nerv.bus.spin import SPIN
 from nerv.bus.vocabulary import Role
 from nerv.child import Life
 from nerv.errors import ConfigurationError, invalid

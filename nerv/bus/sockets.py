@@ -129,10 +129,21 @@ class Owner:
         self.thread = threading.get_ident()
 
     def check(self) -> None:
+        """Raises RuntimeError, with what to do instead."""
         if os.getpid() != self._pid:
             raise RuntimeError("this peer was made before a fork; make one in the child, after the fork")
         if threading.get_ident() != self.thread:
             raise RuntimeError("this peer belongs to another thread; use call_soon_threadsafe of its loop")
+
+
+class Nobody(Owner):
+    """Of sockets that are not made yet."""
+
+    def __init__(self) -> None:
+        self.thread = 0
+
+    def check(self) -> None:
+        raise RuntimeError("this peer is not open yet: `await peer.open()` comes first")
 
 
 class AddressLock:

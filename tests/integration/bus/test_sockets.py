@@ -346,28 +346,27 @@ class Slow:
         return Ok()
 
 
-async def test_an_acknowledgement_comes_before_the_answer_unless_the_handler_says_otherwise(
-    bus: RunningBus,
-) -> None:
+async def test_an_acknowledgement_comes_before_the_answer_unless_the_handler_says_otherwise() -> None:
     slow = Slow()
-    await bus.peer("slow", handlers=collect(slow))
-    client, watcher = await bus.peer("client"), await bus.peer("watcher")
-    async with watcher.subscribe("tap.") as tap:
-        done = asyncio.create_task(client.request("slow", ActorRestart(name="x")))
-        accepted = asyncio.create_task(client.request("slow", SupervisorStop()))
-        first = [event.message for event in await take(tap, 3)]
-        assert [(one.kind, one.source) for one in first if isinstance(one, Tapped)] == [
-            ("command", "client"),
-            ("command", "client"),
-            ("ack", "slow"),
-        ]
-        assert not accepted.done()
-        slow.gate.set()
-        async with asyncio.timeout(5.0):
-            assert [await done, await accepted] == [Ok(), Ok()]
-        last = [event.message for event in await take(tap, 2)]
-        assert {one.kind for one in last if isinstance(one, Tapped)} == {"reply"}
-        assert tap.get_nowait() is None
+    async with running_bus(Limits(resend=30.0, probe=30.0)) as bus:  # what is sent again would be tapped too
+        await bus.peer("slow", handlers=collect(slow))
+        client, watcher = await bus.peer("client"), await bus.peer("watcher")
+        async with watcher.subscribe("tap.") as tap:
+            done = asyncio.create_task(client.request("slow", ActorRestart(name="x")))
+            accepted = asyncio.create_task(client.request("slow", SupervisorStop()))
+            first = [event.message for event in await take(tap, 3)]
+            assert [(one.kind, one.source) for one in first if isinstance(one, Tapped)] == [
+                ("command", "client"),
+                ("command", "client"),
+                ("ack", "slow"),
+            ]
+            assert not accepted.done()
+            slow.gate.set()
+            async with asyncio.timeout(5.0):
+                assert [await done, await accepted] == [Ok(), Ok()]
+            last = [event.message for event in await take(tap, 2)]
+            assert {one.kind for one in last if isinstance(one, Tapped)} == {"reply"}
+            assert tap.get_nowait() is None
 
 
 async def test_an_event_of_a_handler_belongs_to_the_command_in_hand(bus: RunningBus) -> None:

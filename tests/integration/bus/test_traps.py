@@ -9,6 +9,7 @@ import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,6 +18,7 @@ import zmq
 
 from nerv.bus import bundle as bundles
 from nerv.bus import sockets
+from nerv.bus.endpoints import Endpoints
 from nerv.bus.envelope import BROKER, Envelope, EnvelopeId, Kind, PeerName
 from nerv.bus.event_socket import EVENTS_KEPT
 from nerv.bus.handlers import Context, collect, handles
@@ -465,6 +467,20 @@ async def test_publish_and_request_belong_to_the_thread_of_the_peer() -> None:
             lambda: asyncio.run(asyncio.wait_for(peer.request(BUS_NAME, BusStatus()), 0.5))
         )
         assert "another thread" in str(found)
+
+
+async def test_a_peer_that_is_not_open_says_so(tmp_path: Path) -> None:
+    peer = Peer(Endpoints.of_directory(tmp_path / "a", tmp_path / "b", tmp_path / "c"), name="early")
+    for use in (
+        lambda: peer.publish("tick.x", Tick(actor="x", incarnation="i", pid=1, at=1.0)),
+        lambda: peer.subscribe("tick."),
+        peer.statistics,
+    ):
+        with pytest.raises(RuntimeError, match="not open yet"):
+            use()
+    with pytest.raises(RuntimeError, match="not open yet"):
+        await peer.request(BUS_NAME, BusStatus())
+    await peer.close()
 
 
 async def test_a_close_from_another_thread_changes_nothing() -> None:

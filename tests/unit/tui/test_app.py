@@ -148,6 +148,14 @@ async def test_the_cursor_follows_running_tasks_until_the_user_moves_it() -> Non
         assert app.selected_task == "t000030x"
 
 
+async def test_a_drawing_between_the_key_and_its_message_does_not_take_the_cursor_back() -> None:
+    async with watching(busy_cluster()) as (app, _):
+        await until(app, lambda: app.selected_task == "t000022x")
+        app.tasks.move(1)  # its message is read only in the next turn of the loop
+        app.draw(force=True)
+        assert app.selected_task == "t000020x"
+
+
 async def test_connecting_is_shown_and_quitting_works_without_a_cluster() -> None:
     cluster = FakeCluster()
     cluster.up = False

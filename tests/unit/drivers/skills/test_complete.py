@@ -46,6 +46,36 @@ def test_a_page_that_shows_all_the_wire_gave_is_done_at_once() -> None:
     assert decide(facts(quiet=0.2, wire_ended=True, wire_text=True, covered=True)) is Verdict.COMPLETE
 
 
+WHOLE = {"quiet": 0.0, "wire_ended": True, "wire_text": True, "wire_quiet": 0.0, "covered": True}
+
+
+@pytest.mark.parametrize("second", ["actions", "input_back", "toolbar"])
+def test_where_the_wire_is_known_and_the_page_says_it_twice_there_is_no_wait(second: str) -> None:
+    assert decide(facts(**WHOLE, learned=True, controls_back=True, **{second: True})) is Verdict.COMPLETE
+
+
+@pytest.mark.parametrize(
+    "less",
+    [
+        {"learned": False},  # the exchange that teaches a recipe waits until the controls have settled
+        {"controls_back": False},
+        {"actions": False},
+        {"covered": False},
+        {"wire_ended": False, "wire_open": True},
+        {"busy": True},
+        {"input_disabled": True},
+    ],
+)
+def test_without_any_one_of_these_there_is(less: dict[str, bool]) -> None:
+    said = {**WHOLE, "learned": True, "controls_back": True, "actions": True}
+    assert decide(facts(**said)) is Verdict.COMPLETE
+    assert decide(facts(**{**said, **less})) is Verdict.WAIT
+
+
+def test_controls_with_the_last_words_are_not_counted_twice() -> None:
+    assert decide(facts(**WHOLE, learned=True, actions=True, toolbar=True)) is Verdict.WAIT
+
+
 def test_a_typewriter_that_pauses_behind_the_wire_is_awaited() -> None:
     """The stream ended, the controls are back, but the wire gave more than is shown."""
     waiting = facts(quiet=1.0, wire_ended=True, wire_text=True, wire_quiet=1.0, controls_back=True)
