@@ -166,6 +166,42 @@ async def test_a_peer_that_reads_nothing_loses_nothing_keeps_its_order_and_delay
             assert bus.broker.statistics().core.answers_dropped == 0
 
 
+class FullOnce:
+    """A ROUTER that refuses the first message to one peer, and takes the next one: room was made in between."""
+
+    def __init__(self, router: Any, identity: bytes) -> None:
+        self._router, self._identity, self.refused = router, identity, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._router, name)
+
+    def send(self, data: bytes, flags: int) -> None:
+        if data == self._identity and not self.refused:
+            self.refused = True
+            raise zmq.Again
+        self._router.send(data, flags)
+
+
+async def test_room_made_while_messages_leave_does_not_let_the_later_ones_pass(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    worker, most = Worker(), 600
+    async with running_bus() as bus:
+        target = await bus.peer("worker", handlers=collect(worker), window=most)
+        client = await bus.peer("client")
+        for warm in range(3):  # by now the credit of the whole window has come
+            await client.request("worker", ActorRestart(name=str(warm)))
+        router = FullOnce(bus.broker._router, f"worker@{target.incarnation}".encode())
+        monkeypatch.setattr(bus.broker, "_router", router)
+        async with asyncio.timeout(5.0):
+            await asyncio.gather(
+                *(client.request("worker", ActorRestart(name=str(number))) for number in range(most))
+            )
+        monkeypatch.undo()
+    assert router.refused
+    assert worker.restarted[3:] == [str(number) for number in range(most)]
+
+
 async def test_a_full_peer_that_leaves_blocks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A mandatory send that waits for a full peer hangs when that peer leaves."""
     monkeypatch.setattr(sockets, "HIGH_WATER", 4)
