@@ -56,6 +56,8 @@ class PageLease:
 @dataclass(eq=False)
 class _Warm:
     page: ChatPage
+    recipe: Recipe | None
+    """What it was made ready for: a recipe learned anew may stand at another address."""
     ready: asyncio.Task[bool] | None = None
     prepared_at: float = 0.0
 
@@ -173,7 +175,7 @@ class BrowserSession:
             if not await warm.page.healthy():
                 await self._discard(warm.page)
                 continue
-            fresh = prepared and recipe is not None and time.monotonic() - warm.prepared_at < WARM_SECONDS
+            fresh = prepared and warm.recipe == recipe and time.monotonic() - warm.prepared_at < WARM_SECONDS
             return PageLease(
                 lane=lane,
                 page=warm.page,
@@ -198,7 +200,7 @@ class BrowserSession:
         if not keep or place is None or not await lease.page.healthy():
             await self._discard(lease.page)
             return
-        warm = _Warm(lease.page)
+        warm = _Warm(lease.page, lease.recipe)
         if lease.recipe is not None:
             warm.ready = self._spawn(self._prepare(warm, lease.recipe))
         place.warm.append(warm)

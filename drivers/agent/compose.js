@@ -33,32 +33,42 @@ const frame = () => new Promise((done) => {
   requestAnimationFrame(() => { clearTimeout(spare); setTimeout(done, 0); });
 });
 
-// way: "command" (the editing command: trusted events, all editors), "value" (setter and events), "focus" (select only)
+// way: "field" (a field is written by the editing command; an editor is only made ready for the keyboard, since its
+// own model may not hear of that command), "focus" (ready for the keyboard, no more), "page" (by the page's own means)
 nerv.compose = async (locators, text, way, send) => {
   const hit = resolve(locators);
   if (!hit) return { state: "missing" };
   const el = hit.el;
   if (disabledOf(el)) return { state: "disabled" };
-  if (way === "command") nerv.idle();
+  if (way === "field") nerv.idle();
   focusInput(el);
-  const field = el.localName === "textarea" || el.localName === "input";
-  const holds = readInput(el);
-  if (way === "command") {
-    if (!field && !holds.trim()) {  // an empty editor: a caret is enough, and some editors mind a selection
-      el.ownerDocument.getSelection().selectAllChildren(el);
-      el.ownerDocument.getSelection().collapseToEnd();
-    }
-    document.execCommand("insertText", false, text);
-  } else if (way === "value" && field) setNative(el, text);
-  else if (way === "focus" && holds) document.execCommand("delete");
+  const editor = el.localName !== "textarea" && el.localName !== "input";
+  const empty = !readInput(el).trim();
+  if (editor && empty) {  // a caret is enough, and some editors mind a selection
+    el.ownerDocument.getSelection().selectAllChildren(el);
+    el.ownerDocument.getSelection().collapseToEnd();
+  }
+  if (way === "page" && !editor) setNative(el, text);
+  else if (way === "page" || (way === "field" && !editor)) document.execCommand("insertText", false, text);
+  else return { state: "done", index: hit.index, editor, empty, single: el.localName === "input" };
+  return { state: "done", index: hit.index, editor, single: el.localName === "input", value: await taken(el, send) };
+};
+
+// What an input holds once the page has taken it in.
+async function taken(el, send) {
   await frame();
-  // A send control that wakes up tells that the page has taken the text in.
-  for (let i = 0; i < 25 && send && send.length && way !== "focus"; i++) {
+  // A send control that wakes up tells so.
+  for (let i = 0; i < 25 && send && send.length; i++) {
     const button = resolve(send);
     if (button ? !disabledOf(button.el) : i > 5) break;
     await frame();
   }
-  return { state: "done", index: hit.index, single: el.localName === "input", value: readInput(el), focused: contains(el, deepActive()) };
+  return readInput(el);
+}
+
+nerv.composed = async (locators, send) => {
+  const hit = resolve(locators);
+  return hit ? taken(hit.el, send) : "";
 };
 
 nerv.readInput = (locators) => {

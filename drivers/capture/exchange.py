@@ -318,10 +318,24 @@ class Exchange:
                 rank = (round(verdict.score, 5), float(len(whole.strip())), float(len(whole)))
                 proved.append((rank, whole, group, verdict))
         if not proved:
-            return None
+            return self._prove_known(page_text)
         _, text, group, verdict = max(proved, key=lambda item: item[0])
         chosen = _best_rule(group)
         return _reply(text, chosen.rule, verdict)
+
+    def _prove_known(self, page_text: str) -> WireReply | None:
+        """What the rule of earlier exchanges gave, though the page shows lines of its own between."""
+        rule, text = self.rule, self.live_text()
+        if (
+            rule is None
+            or not text
+            or self._reader is None
+            or self._reader.rule != rule
+            or self._is_prompt(text)
+        ):
+            return None
+        verdict = compare(text, page_text, known=True)
+        return _reply(text, rule, verdict) if verdict.ok else None
 
     def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
         """Joined pieces with a first piece that travelled just before them, under another path."""

@@ -19,6 +19,9 @@ MAX_WORDS = 60_000
 _SHORT = 4
 _HEAD = 8
 _NEVER = "\x00"
+_SHARE, _RUN = 50, 12
+"""Words in lines of the page's own: four and one for so many of the reply, and so many in a row."""
+_KNOWN_SHARE, _KNOWN_RUN = 10, 24
 _PARTIAL_SLACK = 8
 """Words at the end of a page that still grows, within which nothing is compared."""
 _LABELS = frozenset(
@@ -66,8 +69,12 @@ class Verdict:
         return self.matched / (self.matched + faults) if self.matched else 0.5
 
 
-def compare(candidate: str, page_text: str, *, partial: bool = False) -> Verdict:
-    """Compare a Markdown candidate with drawn text. ``partial``: the page may end before the candidate does."""
+def compare(candidate: str, page_text: str, *, partial: bool = False, known: bool = False) -> Verdict:
+    """Compare a Markdown candidate with drawn text. ``partial``: the page may end before the candidate does.
+
+    ``known``: it stood where earlier replies of this page were; more lines of the page's own are let pass between
+    its lines (a table's footer, a date). Still no word of it may be missing, and the page may not go on behind it.
+    """
     if not candidate.strip() or not page_text.strip():
         return Verdict(ok=False, why="empty")
     if is_html(candidate, page_text):
@@ -77,20 +84,22 @@ def compare(candidate: str, page_text: str, *, partial: bool = False) -> Verdict
         return _compare_short(candidate, page_text, len(words))
     if not shown:
         return Verdict(ok=False, why="the page shows no words")
-    verdict = _one(candidate, words, page_text, partial=partial)
+    verdict = _one(candidate, words, page_text, partial=partial, known=known)
     if not verdict.ok and (partial or len(shown) > 1.5 * len(words)):
         for cut in _halves(page_text, shown):
             first, second = page_text[:cut], page_text[cut:]
-            verdicts = [_one(candidate, words, half, partial=partial) for half in (first, second)]
+            verdicts = [
+                _one(candidate, words, half, partial=partial, known=known) for half in (first, second)
+            ]
             if all(one.ok for one in verdicts):
                 return verdicts[0]
     return verdict
 
 
-def _one(candidate: str, words: list[Word], page_text: str, *, partial: bool) -> Verdict:
+def _one(candidate: str, words: list[Word], page_text: str, *, partial: bool, known: bool) -> Verdict:
     shown = page_words(page_text)
     words = _as_far(words, len(shown)) if partial else words
-    return _align(candidate, words, page_text, shown, partial=partial)
+    return _align(candidate, words, page_text, shown, partial=partial, known=known)
 
 
 def _as_far(words: list[Word], shown: int) -> list[Word]:
@@ -138,7 +147,9 @@ class _Tally:
     longest_run: int = 0
 
 
-def _align(candidate: str, words: list[Word], page_text: str, shown: list[Word], *, partial: bool) -> Verdict:
+def _align(
+    candidate: str, words: list[Word], page_text: str, shown: list[Word], *, partial: bool, known: bool
+) -> Verdict:
     if max(len(words), len(shown)) > MAX_WORDS:
         return Verdict(ok=False, why=f"more than {MAX_WORDS} words")
     # What is drawn as something else must not be matched by chance: it would tear its place apart.
@@ -161,10 +172,10 @@ def _align(candidate: str, words: list[Word], page_text: str, shown: list[Word],
             region[1], region[3] = step.src_end, step.dest_end
     if region is not None:
         _region(tally, candidate, words, page_text, shown, region, partial=partial)
-    return _judge(tally, required, partial=partial)
+    return _judge(tally, required, partial=partial, known=known)
 
 
-def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
+def _judge(tally: _Tally, required: int, *, partial: bool, known: bool) -> Verdict:
     counts = {
         "matched": tally.matched,
         "missing": tally.missing,
@@ -172,6 +183,8 @@ def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
         "extra": tally.extra + tally.inline + tally.head + tally.labels,
         "spacing": tally.spacing,
     }
+    own = 4 + tally.matched // (_KNOWN_SHARE if known else _SHARE)
+    run = _KNOWN_RUN if known else _RUN
     why = ""
     if tally.matched < (2 if partial else 1):
         why = "no word in common"
@@ -183,7 +196,7 @@ def _judge(tally: _Tally, required: int, *, partial: bool) -> Verdict:
         why = f"the page begins {tally.head} words earlier"
     elif tally.inline > tally.matched // 200:
         why = f"the page shows {tally.inline} words more within its lines"
-    elif tally.extra > 4 + tally.matched // 50 or tally.longest_run > 12:
+    elif tally.extra > own or tally.longest_run > run:
         why = f"the page shows {tally.extra} other words"
     elif tally.spacing > 1 + tally.matched // 200:
         why = f"blanks are lost at {tally.spacing} places"

@@ -32,7 +32,7 @@ from drivers.skills.compose import compose
 from drivers.skills.exchange import Exchange
 from drivers.skills.follow import Ending, Taken, follow, take
 from drivers.skills.heal import Count, best_inputs, locators_of
-from drivers.skills.settle import Ready, clear_overlays, click, explain
+from drivers.skills.settle import Ready, clear_overlays, click, explain, may_launch
 from drivers.skills.submit import submit
 from drivers.trouble import Trouble, trouble
 from kernel.tasks import Finish, TroubleKind
@@ -134,7 +134,7 @@ class _Discovery:
     async def _inputs(self) -> list[_Spot]:
         """Possible inputs, best first. Takes away what is in the way and opens a closed chat to find a good one."""
         until = time.monotonic() + FIND_SECONDS
-        launched: set[tuple[object, ...]] = set()
+        launched: dict[tuple[object, ...], list[float]] = {}
         rounds = 0
         while True:
             rounds += 1
@@ -182,19 +182,24 @@ class _Discovery:
             with contextlib.suppress(PageMoved):
                 await self.page.call(frame, "ready", (), 200, 2500, into=Ready, seconds=10)
 
-    async def _launch(self, launched: set[tuple[object, ...]]) -> bool:
-        """Open a closed chat by its bubble. True: something was clicked."""
+    async def _launch(self, launched: dict[tuple[object, ...], list[float]]) -> bool:
+        """Open a closed chat by its bubble. True: something was clicked.
+
+        ``launched``: when each was clicked. A page that was not awake yet hears a second click after a while.
+        """
         best: tuple[float, Frame, Candidate] | None = None
         for frame in self.page.frames():
             with contextlib.suppress(PageMoved):
                 shot = await self.page.call(frame, "snapshot", into=PageSnapshot)
                 for score, candidate in rank_launchers(shot):
-                    if candidate.signature not in launched and (best is None or score > best[0]):
+                    if may_launch(launched.get(candidate.signature, ()), time.monotonic()) and (
+                        best is None or score > best[0]
+                    ):
                         best = (score, frame, candidate)
         if best is None:
             return False
         _, frame, candidate = best
-        launched.add(candidate.signature)
+        launched.setdefault(candidate.signature, []).append(time.monotonic())
         fresh = await self.page.call(frame, "snapshot", into=PageSnapshot)
         same = [it for it in fresh.controls if it.signature == candidate.signature]
         if not same:

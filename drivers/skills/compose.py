@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 import msgspec
 from playwright.async_api import Frame
@@ -31,14 +31,30 @@ class Match(IntEnum):
     EXACT = 3
 
 
+class Way(StrEnum):
+    """How the prompt gets into the input; tried in this order until what is read back is the prompt."""
+
+    WHOLE = "whole"
+    """At once: a field by the editing command, an editor as the keyboard of another language would."""
+    SHIELDED = "shielded"
+    """With a blank behind it that is taken away: editors that format what is typed look at its end."""
+    LINES = "lines"
+    """Line by line, with the key that breaks lines."""
+    PAGE = "page"
+    """By a script in the page: a field's value is set, an editor gets the editing command."""
+
+
 class Echo(msgspec.Struct, frozen=True, kw_only=True):
     """Answer of the page's `compose`."""
 
     state: str
     index: int = 0
+    editor: bool = False
+    """Not a field of a form but an editable part of the page, mostly with a model of its own behind it."""
     single: bool = False
+    """A field of one line."""
+    empty: bool = False
     value: str = ""
-    focused: bool = False
 
 
 def match(prompt: str, held: str) -> Match:
@@ -69,16 +85,12 @@ async def compose(
     """Write the prompt; an old draft is replaced. Raises Trouble COMPOSE_MISMATCH, INPUT_NOT_FOUND."""
     until = time.monotonic() + ENABLE_SECONDS
     multiline = "\n" in prompt.strip()
-    best = Match.NONE
     held = ""
-    single = False
-    for way in ("command", "paste", "keys", "value"):
-        echo = await _write(page, frame, inputs, prompt, way, until, send)
-        held, single = echo.value, echo.single
+    for way in Way:
+        held, single = await _write(page, frame, inputs, prompt, way, until, send)
         got = match(prompt, held)
         if got is Match.WORDS and single and multiline:
             return got
-        best = max(best, got)
         if got >= Match.LINES:
             return got
     if match(prompt, held) is Match.WORDS:
@@ -95,15 +107,18 @@ async def _write(
     frame: Frame,
     inputs: tuple[Locator, ...],
     prompt: str,
-    way: str,
+    way: Way,
     until: float,
     send: tuple[Locator, ...],
-) -> Echo:
+) -> tuple[str, bool]:
+    """What the input holds then, and whether it is a field of one line."""
     seconds = 8.0 + len(prompt) / 4000
+    of_page = {Way.WHOLE: "field", Way.PAGE: "page"}.get(way, "focus")
     while True:
         try:
-            first = way if way in ("command", "value") else "focus"
-            echo = await page.call(frame, "compose", inputs, prompt, first, send, into=Echo, seconds=seconds)
+            echo = await page.call(
+                frame, "compose", inputs, prompt, of_page, send, into=Echo, seconds=seconds
+            )
         except PageMoved:
             echo = Echo(state="missing")
         if echo.state == "done":
@@ -112,19 +127,24 @@ async def _write(
             what = "is disabled" if echo.state == "disabled" else "is not there"
             raise trouble(TroubleKind.INPUT_NOT_FOUND, f"the input {what}", stage=Stage.PREPARED)
         await asyncio.sleep(0.05)
-    if way in ("command", "value"):
-        return echo
-    if way == "paste":
-        await guarded(page.page.keyboard.insert_text(prompt), "insert the prompt", seconds)
-    else:
-        lines = prompt.split("\n")
-        for number, line in enumerate(lines):
+    if way is Way.PAGE or (way is Way.WHOLE and not echo.editor):
+        return echo.value, echo.single
+    keyboard = page.page.keyboard
+    if not echo.empty:
+        await guarded(keyboard.press("ControlOrMeta+a"), "select what the input holds", seconds)
+        await guarded(keyboard.press("Delete"), "empty the input", seconds)
+    if way is Way.LINES:
+        for number, line in enumerate(prompt.split("\n")):
+            if number:
+                await guarded(keyboard.press("Shift+Enter"), "break the line", seconds)
             if line:
-                await guarded(page.page.keyboard.insert_text(line), "type a line", seconds)
-            if number < len(lines) - 1:
-                await guarded(page.page.keyboard.press("Shift+Enter"), "break the line", seconds)
-    held = await read_input(page, frame, inputs)
-    return msgspec.structs.replace(echo, value=held.value)
+                await guarded(keyboard.insert_text(line), "insert a line", seconds)
+    elif way is Way.SHIELDED:
+        await guarded(keyboard.insert_text(f"{prompt} "), "insert the prompt", seconds)
+        await guarded(keyboard.press("Backspace"), "take the last blank away", seconds)
+    else:
+        await guarded(keyboard.insert_text(prompt), "insert the prompt", seconds)
+    return await page.call(frame, "composed", inputs, send, into=str, seconds=seconds), echo.single
 
 
 class Held(msgspec.Struct, frozen=True):

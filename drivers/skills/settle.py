@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Sequence
 
 import msgspec
 from playwright.async_api import Error as PlaywrightError
@@ -24,6 +25,8 @@ STEP_MS = 2500
 """One look at the page waits this long at most for quiet; then what is in the way is dealt with."""
 LAUNCH_MS = 700
 """The same for a chat that is known to be opened by a bubble first."""
+RELAUNCH_SECONDS = 4.0
+"""A bubble may be drawn before the page listens to it: if no chat came by then, it is clicked once more."""
 MAX_DISMISSALS = 6
 
 
@@ -67,7 +70,7 @@ async def settle(
         await page.go(recipe.address, min(seconds, 30.0))
     until = time.monotonic() + seconds
     dismissed = 0
-    launched = False
+    launched: list[float] = []
     seen: Ready | None = None
     began = time.monotonic()
     while True:
@@ -103,8 +106,9 @@ async def settle(
                     TroubleKind.RATE_LIMIT,
                 ) or (failing.kind is TroubleKind.UNREACHABLE):
                     raise failing
-                if recipe.locators.launcher and not launched:
-                    launched = await _launch(page, recipe.locators.launcher)
+                if recipe.locators.launcher and may_launch(launched, time.monotonic()):
+                    if await _launch(page, recipe.locators.launcher):
+                        launched.append(time.monotonic())
                     continue
                 if time.monotonic() - began > 6.0:
                     healed = await heal_input(page, recipe)
@@ -144,6 +148,11 @@ async def clear_overlays(page: ChatPage, inputs: tuple[Locator, ...], frame: Fra
 
 async def press_escape(page: ChatPage) -> None:
     await guarded(page.page.keyboard.press("Escape"), "press Escape")
+
+
+def may_launch(clicked: Sequence[float], now: float) -> bool:
+    """Is a bubble that was clicked at these times to be clicked now?"""
+    return not clicked or (len(clicked) == 1 and now - clicked[0] >= RELAUNCH_SECONDS)
 
 
 async def _launch(page: ChatPage, launchers: tuple[Locator, ...]) -> bool:
