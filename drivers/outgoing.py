@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from urllib.parse import quote, quote_plus
@@ -11,6 +12,8 @@ from playwright.async_api import Page, Request, WebSocket
 
 MAX_BODY = 4_000_000
 """Bytes of one request that are searched; a longer one counts as carrying the prompt."""
+WHOLE = 400
+"""Characters of the prompt's beginning that are looked for as one."""
 SHORT = 6
 """Characters below which a prompt is looked for only as a whole value."""
 
@@ -73,17 +76,29 @@ class OutgoingWatch:
 
 
 def needles(prompt: str) -> tuple[bytes, ...]:
-    """A telling piece of the prompt, in the forms it can take in a request."""
+    """A telling piece of the prompt, and the beginning of it all, in the forms they can take in a request."""
     pieces = re.findall(r"[^\s\"\\<>&%+]+(?: [^\s\"\\<>&%+]+){0,5}", prompt) or [prompt.strip()]
     piece = max(pieces, key=len)[:60]
-    forms = {
-        piece,
-        json.dumps(piece)[1:-1],
-        json.dumps(json.dumps(piece))[3:-3],
-        quote(piece),
-        quote_plus(piece),
-        quote(piece, safe="!'()*~"),
-    }
+    found = _forms(piece)
     if len(piece) < SHORT:  # "hi" is in every "history": only as a value of its own
-        forms = {form for one in forms for form in (f'"{one}"', f'\\"{one}\\"', f"={one}&", f">{one}<")}
-    return tuple(form.encode("utf-8", "surrogatepass") for form in forms if form)
+        found = {form for one in found for form in (f'"{one}"', f'\\"{one}\\"', f"={one}&", f">{one}<")}
+    whole = prompt.strip()[:WHOLE]
+    if len(whole) >= SHORT:  # many short lines: no piece of one line tells enough
+        found |= _forms(whole) | _forms(whole.replace("\n", "\r\n"))
+    return tuple(form.encode("utf-8", "surrogatepass") for form in found if form)
+
+
+def _forms(text: str) -> set[str]:
+    """As it is, in JSON, in JSON within JSON, and in addresses and forms."""
+    ascii_only, as_it_is = json.dumps(text), json.dumps(text, ensure_ascii=False)
+    quoted: set[str] = set()
+    with contextlib.suppress(UnicodeEncodeError):  # half a character has no form in an address
+        quoted = {quote(text), quote_plus(text), quote(text, safe="!'()*~")}
+    return {
+        text,
+        ascii_only[1:-1],
+        as_it_is[1:-1],
+        json.dumps(ascii_only)[3:-3],
+        json.dumps(as_it_is, ensure_ascii=False)[3:-3],
+        *quoted,
+    }

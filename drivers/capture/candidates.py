@@ -36,22 +36,21 @@ class Track:
     """The values of one key, one for each message that had it."""
 
     pieces: list[str] = field(default_factory=list)
-    parts: list[int] = field(default_factory=list)
-    """Where in ``pieces`` a new connection begins."""
+    owners: list[int] = field(default_factory=list)
+    """The connection that each piece came on."""
     last: str = ""
     count: int = 0
     grew: int = 0
     chars: int = 0
     dropped: bool = False
     connection: int = -1
+    """Of the last value."""
     first_at: int = 0
 
     def add(self, text: str, connection: int, at: int) -> None:
         if self.count == 0:
             self.first_at = at
-        if connection != self.connection:
-            self.parts.append(len(self.pieces))
-            self.connection = connection
+        self.connection = connection
         if self.count and len(text) >= len(self.last) and text.startswith(self.last):
             self.grew += 1
         self.count += 1
@@ -60,14 +59,22 @@ class Track:
         if self.dropped:
             return
         self.pieces.append(text)
+        self.owners.append(connection)
         repeats = self.grew >= 0.6 * (self.count - 1)
         if self.chars > MAX_CHARS or (self.chars > SOFT_CHARS and repeats and self.count > 8):
-            self.pieces, self.parts, self.dropped = [], [], True
+            self.pieces, self.owners, self.dropped = [], [], True
 
     @property
     def snapshots(self) -> bool:
         """Whether each value holds the one before."""
         return self.count > 1 and self.grew >= 0.8 * (self.count - 1)
+
+    def apart(self) -> dict[int, list[str]]:
+        """The pieces of each connection, where there are several: answers that came side by side, or polls."""
+        found: dict[int, list[str]] = {}
+        for owner, piece in zip(self.owners, self.pieces, strict=True):
+            found.setdefault(owner, []).append(piece)
+        return found if len(found) > 1 else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +84,8 @@ class Candidate:
     growth: int
     """In how many steps it came; a rule that grows is worth more for streaming."""
     first_at: int
+    connection: int
+    """Number of the connection that it, or its end, came on."""
 
 
 @dataclass(slots=True)
@@ -122,24 +131,31 @@ class LogicalStream:
         yield self._candidate(key, track, track.last, mode, track.grew + 1 if track.snapshots else 1)
         if track.dropped or track.count < 2:
             return
-        for value in dict.fromkeys(track.pieces[-MAX_WHOLE:]):
+        newest = dict(zip(track.pieces[-MAX_WHOLE:], track.owners[-MAX_WHOLE:], strict=True))
+        for value, owner in newest.items():
             if value != track.last:
-                yield self._candidate(key, track, value, WHOLE, 1)
+                yield self._candidate(key, track, value, WHOLE, 1, connection=owner)
         if track.snapshots and track.count > 3:
             return
         joined = "".join(track.pieces)
         yield self._candidate(key, track, joined, APPEND, track.count)
-        if len(track.parts) > 1:
-            for start, end in zip(track.parts, [*track.parts[1:], len(track.pieces)], strict=True):
-                if end - start > 1:
-                    yield self._candidate(key, track, "".join(track.pieces[start:end]), APPEND, end - start)
+        for owner, pieces in track.apart().items():
+            if len(pieces) > 1:
+                yield self._candidate(key, track, "".join(pieces), APPEND, len(pieces), connection=owner)
         for decode in DECODERS:
             text = decoded_pieces(track.pieces, decode)
             if text is not None:
                 yield self._candidate(key, track, text, APPEND, track.count, decode)
 
     def _candidate(
-        self, key: Key, track: Track, text: str, mode: str, growth: int, decode: str = ""
+        self,
+        key: Key,
+        track: Track,
+        text: str,
+        mode: str,
+        growth: int,
+        decode: str = "",
+        connection: int | None = None,
     ) -> Candidate:
         rule = StreamRule(
             url=self.url,
@@ -151,7 +167,13 @@ class LogicalStream:
             group=key.group,
             decode=decode,
         )
-        return Candidate(text=text, rule=rule, growth=growth, first_at=track.first_at)
+        return Candidate(
+            text=text,
+            rule=rule,
+            growth=growth,
+            first_at=track.first_at,
+            connection=track.connection if connection is None else connection,
+        )
 
 
 def keys_of(leaf: Leaf) -> Iterator[Key]:

@@ -146,6 +146,9 @@ class Exchange:
     _streams: dict[tuple[str, str], LogicalStream] = field(default_factory=dict)
     _reader: RuleReader | None = None
     _reply_on: Connection | None = None
+    _aside: dict[int, RuleReader] = field(default_factory=dict)
+    """Responses of the same kind that run beside the reply's (a title is made meanwhile), by connection number."""
+    _numbers: int = 0
     _emitted: str | None = None
     _said_end: bool = False
     """The newest message of the reply's socket that mattered said that the reply is over."""
@@ -160,7 +163,8 @@ class Exchange:
         """Count bytes (0: it began or ended); False when this connection has had its share and is not read further."""
         if connection not in self.connections:
             connection.received = connection.chunks = 0
-            connection.number = len(self.connections)
+            connection.number = self._numbers
+            self._numbers += 1
             self.connections.append(connection)
             if len(self.connections) > MAX_STREAMS:
                 oldest = next((c for c in self.connections if c.ended or c.closed), self.connections[0])
@@ -192,11 +196,32 @@ class Exchange:
 
     def _read(self, connection: Connection, message: Message) -> None:
         assert self._reader is not None
-        delta = self._reader.feed(message, follows=connection is self._reply_on)
+        on = self._reply_on
+        beside = on is not None and on is not connection and connection.transport == HTTP and not on.ended
+        if beside or connection.number in self._aside:
+            self._read_aside(connection, message)
+            return
+        delta = self._reader.feed(message, follows=connection is on)
         self._note_end(message, connection, delta)
         if delta is not None:
             self._reply_on = connection
             self._emit(delta)
+
+    def _read_aside(self, connection: Connection, message: Message) -> None:
+        assert self._reader is not None
+        reader = self._aside.setdefault(connection.number, RuleReader(self._reader.rule))
+        reader.feed(message, follows=reader.seen > 0)
+
+    def _turn_to(self, connection: Connection) -> None:
+        """The reply comes on this one: what was taken for it goes aside."""
+        assert self._reader is not None
+        before, reader = self._reader, self._aside.pop(connection.number)
+        if self._reply_on is not None:
+            self._aside[self._reply_on.number] = before
+        self._reader, self._reply_on = reader, connection
+        correction = change(before.text, reader.text)
+        if correction is not None and self.on_delta is not None:
+            self.on_delta(correction)
 
     def _note_end(self, message: Message, connection: Connection, delta: WireDelta | None) -> None:
         if connection.transport == WEBSOCKET and self._reader is not None and self._reader.seen:
@@ -272,26 +297,33 @@ class Exchange:
         if self._history_lost:
             return None
         grown = [c for c in self._candidates() if c.growth > 1]
-        best: tuple[tuple[float, ...], StreamRule] | None = None
+        best: tuple[tuple[float, ...], Candidate] | None = None
         for text, group in _by_text([*grown, *self._seeded(grown, page_text)], page_text):
             verdict = compare(text, page_text, partial=True)
             if verdict.ok and not self._is_prompt(text):
                 candidate = _best_rule(group)
                 rank = (verdict.score, verdict.matched, candidate.growth)
                 if best is None or rank > best[0]:
-                    best = (rank, candidate.rule)
+                    best = (rank, candidate)
         if best is None:
             return None
-        self._use(best[1])
-        return best[1]
+        self._use(best[1].rule, best[1].connection)
+        return best[1].rule
 
-    def _use(self, rule: StreamRule) -> None:
-        """Read by this rule from the first message of the exchange on."""
+    def _use(self, rule: StreamRule, number: int) -> None:
+        """Read by this rule from the first message of the exchange on; ``number``: the connection of the reply."""
         before = self._reader.text if self._reader is not None and self._reader.seen else ""
         self._reader, self._emitted = RuleReader(rule), before
+        self._aside = {}
         last: Connection | None = None
-        for event in self._history:
-            if self._matches(rule, event.connection):
+        events = [event for event in self._history if self._matches(rule, event.connection)]
+        others = side_by_side([e.connection.number for e in events if e.connection.transport == HTTP]) - {
+            number
+        }
+        for event in events:
+            if event.connection.number in others:
+                self._read_aside(event.connection, event.message)
+            else:
                 delta = self._reader.feed(event.message, follows=event.connection is last)
                 self._note_end(event.message, event.connection, delta)
                 last = event.connection
@@ -307,7 +339,7 @@ class Exchange:
         if live and self._reader is not None and not self._is_prompt(live):
             verdict = compare(live, page_text)
             if verdict.exact and not self._reader.rule.seed:
-                return _reply(live, self._reader.rule, verdict)
+                return _reply(live, self._reader.rule, verdict, self._reply_on)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
         candidates = list(self._candidates())
         for text, group in _by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
@@ -321,7 +353,10 @@ class Exchange:
             return self._prove_known(page_text)
         _, text, group, verdict = max(proved, key=lambda item: item[0])
         chosen = _best_rule(group)
-        return _reply(text, chosen.rule, verdict)
+        on = next((c for c in self.connections if c.number == chosen.connection), None)
+        if on is not None and on.number in self._aside:
+            self._turn_to(on)
+        return _reply(text, chosen.rule, verdict, on)
 
     def _prove_known(self, page_text: str) -> WireReply | None:
         """What the rule of earlier exchanges gave, though the page shows lines of its own between."""
@@ -335,7 +370,7 @@ class Exchange:
         ):
             return None
         verdict = compare(text, page_text, known=True)
-        return _reply(text, rule, verdict) if verdict.ok else None
+        return _reply(text, rule, verdict, self._reply_on) if verdict.ok else None
 
     def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
         """Joined pieces with a first piece that travelled just before them, under another path."""
@@ -358,6 +393,7 @@ class Exchange:
                         rule=msgspec.structs.replace(rule, seed=leaf.paths[0]),
                         growth=candidate.growth,
                         first_at=at,
+                        connection=candidate.connection,
                     )
 
     def _is_prompt(self, text: str) -> bool:
@@ -461,5 +497,29 @@ def _path_rank(rule: StreamRule) -> int:
     return int(last) if rule.mode == APPEND else int(wild)
 
 
-def _reply(text: str, rule: StreamRule, verdict: Verdict) -> WireReply:
-    return WireReply(text=text, rule=rule, exact=verdict.exact, score=verdict.score, why=verdict.why)
+def side_by_side(numbers: list[int]) -> set[int]:
+    """Which connections overlap another one, given the connection of each message in order of arrival."""
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+    for at, number in enumerate(numbers):
+        first.setdefault(number, at)
+        last[number] = at
+    found: set[int] = set()
+    before: int | None = None
+    for number in first:  # in order of their beginning
+        if before is not None and first[number] < last[before]:
+            found |= {before, number}
+        if before is None or last[number] > last[before]:
+            before = number
+    return found
+
+
+def _reply(text: str, rule: StreamRule, verdict: Verdict, on: Connection | None) -> WireReply:
+    return WireReply(
+        text=text,
+        rule=rule,
+        exact=verdict.exact,
+        score=verdict.score,
+        why=verdict.why,
+        open=on is not None and on.transport == HTTP and not on.ended,
+    )

@@ -51,13 +51,17 @@ class WireDelta:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireReply:
-    """A text that is proved to be the reply, verbatim. ``score`` is 0..1; ``exact``: no word more or less."""
+    """A text that is proved to be the reply, verbatim.
+
+    ``score`` is 0..1; ``exact``: no word more or less; ``open``: the response that it comes on has not ended.
+    """
 
     text: str
     rule: StreamRule
     exact: bool
     score: float
     why: str
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

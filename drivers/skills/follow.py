@@ -60,7 +60,7 @@ async def follow(
     proof: WireReply | None = None
     ahead = False
     proved_at = 0.0
-    proved_for: tuple[str, int] | None = None
+    proved_for: tuple[str, int, int] | None = None
     pause = PROVE_ENDED_SECONDS
     looked_at = exchange.now
     while True:
@@ -68,7 +68,8 @@ async def follow(
             await tick()
         facts = exchange.facts()
         if (facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS) or facts.wire_ended:
-            key = (exchange.text, sum(s.received for s in exchange.page.capture.activity().streams))
+            streams = exchange.page.capture.activity().streams
+            key = (exchange.text, sum(s.received for s in streams), sum(s.ended for s in streams))
             due = exchange.now - proved_at >= (pause if facts.wire_ended else 1.0)
             if key != proved_for and (due or facts.quiet >= PROVE_SECONDS):
                 proved_for, began = key, exchange.now
@@ -78,7 +79,9 @@ async def follow(
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
         known = proved_for is not None and proved_for[0] == exchange.text
-        facts = msgspec.structs.replace(facts, covered=proof is not None and known, ahead=ahead)
+        # What ended may be another stream of the kind: the one that carries the reply must have.
+        covered = proof is not None and known and not (proof.open and facts.wire_ended)
+        facts = msgspec.structs.replace(facts, covered=covered, ahead=ahead)
         alert = _alert(exchange)
         verdict = decide(facts)
         if verdict is not Verdict.WAIT:

@@ -15,11 +15,14 @@ EVIDENCE_SECONDS = 2.5
 """How long a page may take to show that it took a prompt."""
 SLOW_EVIDENCE_SECONDS = 20.0
 """The same, once the input no longer holds the prompt or the wire is busy."""
+PACKED_EVIDENCE_SECONDS = 8.0
+"""The same where the input holds the prompt, but something left the page that is as large."""
 
 
 def evidence(exchange: Exchange, prompt: str) -> str | None:
     """What shows that the page took the prompt: its turn; a request that carried it; or the emptied input,
-    together with something large enough that left the page (a page that wakes up late empties its input too)."""
+    or a reply, each together with something large enough that left the page (one that wakes up late empties its
+    input too)."""
     report = exchange.report
     if report is None:
         return None
@@ -27,11 +30,10 @@ def evidence(exchange: Exchange, prompt: str) -> str | None:
     if report.user and (not holds or exchange.page.outgoing.carried):
         return "user_turn"
     emptied = report.input.present and not report.input.value.strip()
-    if exchange.page.outgoing.carried:
-        if exchange.text.strip():
-            return "reply_began"
-        if emptied or not report.input.present or report.input.disabled:
-            return "request_carried_prompt"
+    if exchange.text.strip() and (exchange.page.outgoing.carried or exchange.page.outgoing.requests):
+        return "reply_began"
+    if exchange.page.outgoing.carried and (emptied or not report.input.present or report.input.disabled):
+        return "request_carried_prompt"
     if emptied and exchange.page.outgoing.requests:
         return "input_emptied"
     return None
@@ -81,6 +83,11 @@ async def submit(
             return way, found
         held = await read_input(exchange.page, frame, inputs)
         kept = held.present and match(prompt, held.value) >= Match.WORDS
+        if kept and exchange.page.outgoing.requests and not exchange.page.outgoing.carried:
+            # Something left that could be the prompt in another dress: look longer before it is sent again.
+            found = await _await_evidence(exchange, prompt, PACKED_EVIDENCE_SECONDS)
+            if found:
+                return way, found
         if exchange.page.outgoing.carried or not (kept or draft_lost(exchange)):
             found = await _await_evidence(exchange, prompt, SLOW_EVIDENCE_SECONDS)
             if found:
