@@ -54,6 +54,14 @@ function clipped(el, style) {
 // Icon fonts draw words ("send", "smart_toy") as pictures: nobody reads them.
 const iconFont = (style) => /material|icon|symbols|awesome|glyph/i.test(style.fontFamily.split(",", 1)[0]);
 
+// What of an element's children is drawn: of a closed disclosure only its summary.
+function drawnOf(node, style) {
+  if (style.contentVisibility === "hidden") return [];
+  const children = childrenOf(node);
+  if (node.localName !== "details" || node.open) return children;
+  return [...children].filter((child) => child.localName === "summary").slice(0, 1);
+}
+
 // Calls visit(textNode, parentElement) for each drawn, non-blank text node, in order.
 function eachText(top, visit, skip) {
   const go = (node, drawn) => {
@@ -61,13 +69,15 @@ function eachText(top, visit, skip) {
       if (drawn && /\S/.test(node.data)) visit(node, parentOf(node));
       return;
     }
-    if (node.nodeType === 1) {
+    let children = node.nodeType === 1 ? null : childrenOf(node);
+    if (!children) {
       if (UNDRAWN.has(node.localName) || (skip && skip(node))) return;
       const style = getComputedStyle(node);
       if (style.display === "none" || clipped(node, style) || iconFont(style)) return;
       drawn = style.visibility === "visible";
+      children = drawnOf(node, style);
     }
-    for (const child of childrenOf(node)) go(child, drawn);
+    for (const child of children) go(child, drawn);
   };
   go(top, true);
 }
@@ -121,7 +131,7 @@ function textOf(top, skip) {
     if (block) line();
     const space = style.whiteSpaceCollapse || style.whiteSpace;
     const inPre = /^(pre|preserve|break-spaces)/.test(space) && !/^(pre-line|preserve-breaks)/.test(space);
-    for (const child of childrenOf(node)) go(child, style.visibility === "visible", inPre);
+    for (const child of drawnOf(node, style)) go(child, style.visibility === "visible", inPre);
     if (style.display === "table-cell") out += "\t";
     if (block) line();
   };

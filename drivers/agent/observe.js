@@ -187,6 +187,7 @@ function findUsers(it, fresh) {
 }
 
 function findReply(it, fresh) {
+  if (it.adopted && it.adopted.isConnected) return it.adopted;
   const cached = it.users.filter((u) => u.isConnected && holdsPrompt(it, textOf(u)));
   it.users = cached.length && !it.history ? cached : findUsers(it, fresh);
   if (!it.users.length && cached.length) it.users = cached;
@@ -344,6 +345,43 @@ function diff(before, after) {
   return { added: added.slice(0, 30), removed: removed.slice(0, 30) };
 }
 
+// The elements that hold new text, largest first, each as often as its text differs from its parent's.
+const MAX_PARTS = 40, MAX_PART_CHARS = 400000;
+let parts = [];
+nerv.parts = () => {
+  const it = exchange;
+  parts = [];
+  if (!it) return [];
+  const sizes = new Map();
+  for (const { node, parent } of newTexts(it)) {
+    if (it.users.some((u) => contains(u, node))) continue;
+    for (let n = parent; n && n.nodeType === 1; n = parentOf(n)) sizes.set(n, (sizes.get(n) || 0) + node.data.trim().length);
+  }
+  const mixed = new Set();
+  for (const el of [...it.users, ...it.inputs]) for (let n = el; n; n = parentOf(n)) mixed.add(n);
+  const whole = [...sizes].filter(([el, size]) => !mixed.has(el) && el.localName !== "body" && el.localName !== "html"
+    && (mixed.has(parentOf(el)) || sizes.get(parentOf(el)) !== size) && visible(el));
+  whole.sort((a, b) => b[1] - a[1]);
+  const found = [];
+  let chars = 0;
+  for (const [el] of whole.slice(0, MAX_PARTS)) {
+    const text = textOf(el).toWellFormed();
+    chars += text.length;
+    if (chars > MAX_PART_CHARS) break;
+    found.push({ el, text });
+  }
+  found.sort((a, b) => (a.el.compareDocumentPosition(b.el) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
+  parts = found.map(({ el }) => el);
+  return found.map(({ text }) => text);
+};
+// From now on the reply is this one of the parts.
+nerv.adopt = (index) => {
+  if (!exchange || !parts[index] || !parts[index].isConnected) return false;
+  exchange.adopted = parts[index];
+  look();
+  return true;
+};
+
 // A link of the page's own list of conversations whose text is the beginning of the prompt.
 nerv.historyLink = (prompt) => {
   const words = wordsOf(prompt).join(" ");
@@ -373,6 +411,7 @@ nerv.replyFits = (locators) => {
   const reply = nerv.replyElement();
   return locators.map((locator) => {
     const hits = matches(locator);
+    if (hits.filter((el) => !hits.some((other) => other !== el && contains(other, el))).at(-1) !== reply) return false;
     return Boolean(reply) && hits.includes(reply) && !hits.some((el) => el !== reply && (contains(el, reply) || contains(reply, el)))
       && !exchange.users.some((u) => hits.some((el) => contains(el, u) || contains(u, el)));
   });

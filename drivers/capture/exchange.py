@@ -29,6 +29,7 @@ from drivers.capture.rule import (
     WireActivity,
     WireDelta,
     WireReply,
+    of_thoughts,
     url_pattern,
 )
 from drivers.capture.words import THINK, page_words, visible
@@ -339,9 +340,9 @@ class Exchange:
         if live and self._reader is not None and not self._is_prompt(live):
             verdict = compare(live, page_text)
             if verdict.exact and not self._reader.rule.seed:
-                return _reply(live, self._reader.rule, verdict, self._reply_on)
+                return _reply(live, self._reader.rule, verdict, self._reply_on, self._reader.seen)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
-        candidates = list(self._candidates())
+        candidates = [it for it in self._candidates() if not self._is_piece(it)]
         for text, group in _by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
             if self._is_prompt(text):
                 continue
@@ -356,7 +357,7 @@ class Exchange:
         on = next((c for c in self.connections if c.number == chosen.connection), None)
         if on is not None and on.number in self._aside:
             self._turn_to(on)
-        return _reply(text, chosen.rule, verdict, on)
+        return _reply(text, chosen.rule, verdict, on, chosen.growth)
 
     def _prove_known(self, page_text: str) -> WireReply | None:
         """What the rule of earlier exchanges gave, though the page shows lines of its own between."""
@@ -370,7 +371,7 @@ class Exchange:
         ):
             return None
         verdict = compare(text, page_text, known=True)
-        return _reply(text, rule, verdict, self._reply_on) if verdict.ok else None
+        return _reply(text, rule, verdict, self._reply_on, self._reader.seen) if verdict.ok else None
 
     def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
         """Joined pieces with a first piece that travelled just before them, under another path."""
@@ -396,13 +397,20 @@ class Exchange:
                         connection=candidate.connection,
                     )
 
+    def _is_piece(self, candidate: Candidate) -> bool:
+        """Is it only one of the pieces that the reply in hand is put together of?"""
+        if candidate.growth > 1 or self._reader is None or self._reader.rule.mode != APPEND:
+            return False
+        live = self.live_text() or ""
+        return len(candidate.text) < len(live) and candidate.text in live
+
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())
 
     def _candidates(self) -> Iterator[Candidate]:
         self._fold()
         for stream in self._streams.values():
-            yield from stream.candidates()
+            yield from (it for it in stream.candidates() if not of_thoughts(it.rule))
 
     def _fold(self) -> None:
         """Bring the messages since the last call into the candidates."""
@@ -514,12 +522,13 @@ def side_by_side(numbers: list[int]) -> set[int]:
     return found
 
 
-def _reply(text: str, rule: StreamRule, verdict: Verdict, on: Connection | None) -> WireReply:
+def _reply(text: str, rule: StreamRule, verdict: Verdict, on: Connection | None, steps: int) -> WireReply:
     return WireReply(
         text=text,
         rule=rule,
         exact=verdict.exact,
         score=verdict.score,
         why=verdict.why,
+        steps=steps,
         open=on is not None and on.transport == HTTP and not on.ended,
     )

@@ -40,6 +40,16 @@ class StreamRule(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     decode: str = ""
 
 
+_THOUGHTS = re.compile(r"think|thought|reason|(^|[^a-z])cot([^a-z]|$)", re.IGNORECASE)
+
+
+def of_thoughts(rule: StreamRule) -> bool:
+    """Does its name say that it is what a model thinks before it answers? Many pages show that above the reply."""
+    return bool(_THOUGHTS.search(rule.path)) or any(
+        _THOUGHTS.search(one.partition("=")[2]) for one in rule.where
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireDelta:
     """A piece of a reply; ``offset`` in characters. ``rewrite``: it replaces everything from ``offset`` on."""
@@ -53,7 +63,8 @@ class WireDelta:
 class WireReply:
     """A text that is proved to be the reply, verbatim.
 
-    ``score`` is 0..1; ``exact``: no word more or less; ``open``: the response that it comes on has not ended.
+    ``score`` is 0..1; ``exact``: no word more or less; ``steps``: in how many it
+    came; ``open``: the response that it comes on has not ended.
     """
 
     text: str
@@ -61,6 +72,7 @@ class WireReply:
     exact: bool
     score: float
     why: str
+    steps: int = 1
     open: bool = False
 
 

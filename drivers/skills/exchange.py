@@ -341,6 +341,23 @@ class Exchange:
             if stream.transport == rule.transport == "http"
         )
 
+    async def adopt_proved(self) -> bool:
+        """Look whether a part of what is new on the page is a text of the wire; from then on that part is the reply.
+
+        What was taken for the reply may hold more: thoughts above it, suggestions below it.
+        """
+        parts = await self.page.call(self.frame, "parts", into=tuple[str, ...])
+        best: tuple[tuple[bool, bool, int], int] | None = None
+        for index, text in enumerate(parts):
+            if text == self.text:
+                continue
+            proof = self.page.capture.prove(text)
+            if proof is not None:
+                rank = (proof.text == self.page.capture.live_text(), proof.steps > 1, index)
+                if best is None or rank > best[0]:
+                    best = (rank, index)
+        return best is not None and await self.page.call(self.frame, "adopt", best[1], into=bool)
+
     async def reply_element(self) -> ElementHandle | None:
         return await self.page.element(self.frame, "replyElement")
 

@@ -26,6 +26,8 @@ PROVE_ENDED_SECONDS = 0.005
 """… or, once the stream has ended, so soon after the last time, …"""
 PROVE_SHARE = 4.0
 """… and after so many times as long as that took: a long reply must not be compared without pause."""
+ADOPT_SECONDS = 0.5
+"""Where nothing else tells the end, a text that is not proved has stood for so long when its parts are tried."""
 FINAL_SECONDS = 8.0
 
 
@@ -61,13 +63,16 @@ async def follow(
     ahead = False
     proved_at = 0.0
     proved_for: tuple[str, int, int] | None = None
+    adopted_for: tuple[str, int, int] | None = None
     pause = PROVE_ENDED_SECONDS
     looked_at = exchange.now
     while True:
         if tick is not None:
             await tick()
         facts = exchange.facts()
-        if (facts.text and facts.wire_text and facts.quiet >= PROVE_SECONDS) or facts.wire_ended:
+        stands = facts.text and facts.quiet >= PROVE_SECONDS
+        over = facts.wire_ended or facts.said_end or facts.carrier_ended or facts.quiet >= ADOPT_SECONDS
+        if facts.wire_ended or (stands and (facts.wire_text or over)):
             streams = exchange.page.capture.activity().streams
             key = (exchange.text, sum(s.received for s in streams), sum(s.ended for s in streams))
             due = exchange.now - proved_at >= (pause if facts.wire_ended else 1.0)
@@ -78,6 +83,10 @@ async def follow(
                 ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
+            if proof is None and stands and over and adopted_for != key:
+                adopted_for = key
+                if await exchange.adopt_proved():
+                    continue
         known = proved_for is not None and proved_for[0] == exchange.text
         # What ended may be another stream of the kind: the one that carries the reply must have.
         covered = proof is not None and known and not (proof.open and facts.wire_ended)
