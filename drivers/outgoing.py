@@ -25,6 +25,8 @@ class OutgoingWatch:
         self.carried = False
         self.carriers: set[str] = set()
         """Addresses of the requests that carried the prompt."""
+        self.by_document = False
+        """The prompt went out with a request for a new document, as a form without a script sends it."""
         self.requests = 0
         """Bodies of requests and socket frames that are large enough to hold the prompt, since :meth:`begin`."""
         self._needles: tuple[bytes, ...] = ()
@@ -36,6 +38,7 @@ class OutgoingWatch:
     def begin(self, prompt: str) -> None:
         self.carried = False
         self.carriers = set()
+        self.by_document = False
         self.requests = 0
         self._needles = needles(prompt)
         self._whole = prompt.strip().encode("utf-8", "surrogatepass")
@@ -49,6 +52,7 @@ class OutgoingWatch:
             self._count(body)
             if self._search(body + b"&") or self._search(request.url.encode() + b"&"):
                 self.carriers.add(request.url)
+                self.by_document = self.by_document or request.is_navigation_request()
         except (PlaywrightError, UnicodeError):
             self.carried = True  # a body that cannot be read may be the one
 

@@ -301,7 +301,7 @@ function look() {
     control_flicked: [...it.off].some((el) => !it.inputs.has(el) && el.isConnected && !disabledOf(el) && visible(el)),
     input: live ? { present: true, disabled: disabledOf(live.el), value: readInput(live.el).slice(0, 200000) } : { present: false, disabled: false, value: "" },
     busy: it.stopLocators.some((stop) => matches(stop).some((el) => visible(el) && !disabledOf(el))) || Boolean(reply && (closestFlat(reply, "[aria-busy=true]") || reply.querySelector("[aria-busy=true]"))),
-    fresh: fresh.length,
+    fresh: fresh.length, loaded: document.readyState === "complete",
     spinning: spinners(it) > it.spinners,
     indicator_gone: reply && text.trim() ? indicatorGone(it, fresh, reply) : false,
     alerts, url: location.href, passwords: document.querySelectorAll("input[type=password]").length,
@@ -345,7 +345,7 @@ function diff(before, after) {
   return { added: added.slice(0, 30), removed: removed.slice(0, 30) };
 }
 
-// The elements that hold new text, largest first, each as often as its text differs from its parent's.
+// The elements behind the prompt's turn that hold new text, each only where its text is not all of its parent's.
 const MAX_PARTS = 40, MAX_PART_CHARS = 400000;
 let parts = [];
 nerv.parts = () => {
@@ -353,8 +353,11 @@ nerv.parts = () => {
   parts = [];
   if (!it) return [];
   const sizes = new Map();
+  const user = it.users[it.users.length - 1];
+  if (it.history && !user) return [];
   for (const { node, parent } of newTexts(it)) {
-    if (it.users.some((u) => contains(u, node))) continue;
+    if (closestFlat(parent, "nav,aside,[role=navigation]") || it.users.some((u) => contains(u, node))) continue;
+    if (user && !(user.compareDocumentPosition(parent) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
     for (let n = parent; n && n.nodeType === 1; n = parentOf(n)) sizes.set(n, (sizes.get(n) || 0) + node.data.trim().length);
   }
   const mixed = new Set();

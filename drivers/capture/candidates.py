@@ -38,6 +38,8 @@ class Track:
     pieces: list[str] = field(default_factory=list)
     owners: list[int] = field(default_factory=list)
     """The connection that each piece came on."""
+    given: dict[int, int] = field(default_factory=dict)
+    """Characters by connection."""
     last: str = ""
     count: int = 0
     grew: int = 0
@@ -56,6 +58,7 @@ class Track:
         self.count += 1
         self.last = text
         self.chars += len(text)
+        self.given[connection] = self.given.get(connection, 0) + len(text)
         if self.dropped:
             return
         self.pieces.append(text)
@@ -86,6 +89,8 @@ class Candidate:
     first_at: int
     connection: int
     """Number of the connection that it, or its end, came on."""
+    share: float = 1.0
+    """How much of what this path gave on that connection it is."""
 
 
 @dataclass(slots=True)
@@ -167,12 +172,14 @@ class LogicalStream:
             group=key.group,
             decode=decode,
         )
+        owner = track.connection if connection is None else connection
         return Candidate(
             text=text,
             rule=rule,
             growth=growth,
             first_at=track.first_at,
-            connection=track.connection if connection is None else connection,
+            connection=owner,
+            share=1.0 if growth > 1 or not text else len(text) / track.given[owner],
         )
 
 

@@ -45,6 +45,8 @@ MAX_LOGICAL = 64
 MAX_PROVED = 150
 """Different candidate texts compared with the page, the most alike in length first."""
 
+MAIN_SHARE = 0.5
+"""From this share of a stream on a single piece may be all of a reply."""
 CANCELLED = "cancelled"
 """The failure of a response that the page itself gave up."""
 
@@ -334,15 +336,18 @@ class Exchange:
         if correction is not None and self.on_delta is not None:
             self.on_delta(correction)
 
-    def prove(self, page_text: str) -> WireReply | None:
-        """The text on the wire that is this reply; None when nothing is proved."""
+    def prove(self, page_text: str, *, part: bool = False) -> WireReply | None:
+        """The text on the wire that is this reply; None when nothing is proved.
+
+        ``part``: the text is of any part of the page: one piece of many does not count then.
+        """
         live = self.live_text()
         if live and self._reader is not None and not self._is_prompt(live):
             verdict = compare(live, page_text)
             if verdict.exact and not self._reader.rule.seed:
                 return _reply(live, self._reader.rule, verdict, self._reply_on, self._reader.seen)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
-        candidates = [it for it in self._candidates() if not self._is_piece(it)]
+        candidates = [it for it in self._candidates() if not part or it.share >= MAIN_SHARE]
         for text, group in _by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
             if self._is_prompt(text):
                 continue
@@ -396,13 +401,6 @@ class Exchange:
                         first_at=at,
                         connection=candidate.connection,
                     )
-
-    def _is_piece(self, candidate: Candidate) -> bool:
-        """Is it only one of the pieces that the reply in hand is put together of?"""
-        if candidate.growth > 1 or self._reader is None or self._reader.rule.mode != APPEND:
-            return False
-        live = self.live_text() or ""
-        return len(candidate.text) < len(live) and candidate.text in live
 
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())

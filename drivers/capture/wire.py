@@ -94,9 +94,12 @@ class WireCapture:
     def activity(self) -> WireActivity:
         return self._exchange.activity()
 
-    def prove(self, page_text: str) -> WireReply | None:
-        """The text on the wire with the same words as ``page_text`` (innerText of the reply), or None."""
-        return self._exchange.prove(page_text)
+    def prove(self, page_text: str, *, part: bool = False) -> WireReply | None:
+        """The text on the wire with the same words as ``page_text`` (innerText of the reply), or None.
+
+        ``part``: of some part of the page, of which it is not known that it is the reply.
+        """
+        return self._exchange.prove(page_text, part=part)
 
     def live_text(self) -> str | None:
         """The reply so far, by the rule given or found by ``follow``; None while nothing was found."""

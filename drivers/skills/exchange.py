@@ -57,6 +57,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """The same of another control, which is where it was."""
     busy: bool
     fresh: int
+    loaded: bool = False
+    """The document and all that belongs to it have arrived."""
     spinning: bool = False
     """More is in endless motion on the page than before the prompt was sent."""
     indicator_gone: bool = False
@@ -82,6 +84,8 @@ class Exchange:
         self.wake = asyncio.Event()
         self.lost = False
         """The document was replaced: the in-page script of this exchange is gone."""
+        self.reloaded = False
+        """It was replaced after the prompt was sent, and is followed in the new one."""
         self.submitted_at: float | None = None
         self.first_text_at: float | None = None
         self.changed_at = 0.0
@@ -152,6 +156,7 @@ class Exchange:
     async def again(self) -> None:
         """The document was replaced: follow the same exchange in the new one, where all that is there counts."""
         self.lost = False
+        self.reloaded = self.submitted_at is not None
         self._options["history"] = True
         if self.frame.is_detached():
             self.frame = self.page.page.main_frame
@@ -159,6 +164,16 @@ class Exchange:
             await self.page.call(self.frame, "begin", self._options, into=dict[str, int])
         except PageMoved:
             self.lost = True
+
+    async def look(self) -> None:
+        """Ask the page for a report now; where the document was replaced, follow it there. Raises Trouble."""
+        try:
+            if not await self.page.call(self.frame, "look", into=bool):
+                self.lost = True
+        except PageMoved:
+            self.lost = True
+        if self.lost:
+            await self.again()
 
     async def end(self) -> None:
         """Stop following. Never fails: what is wrong with the page was told by whoever asked it last."""
@@ -305,7 +320,7 @@ class Exchange:
             wire_text=bool(live),
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
             said_end=wire.said_end,
-            carrier_ended=not live and self._carrier_ended(wire),
+            carrier_ended=not live and (self._carrier_ended(wire) or self._document_ended()),
             wire_ended=bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS),
             wire_open=wire.reply_ended is False
             and any(
@@ -330,6 +345,11 @@ class Exchange:
             and any(s.streaming and s.last_byte_at >= began for s in carried)
         )
 
+    def _document_ended(self) -> bool:
+        """Did the prompt go out with a form, and has the document that answers it arrived in full?"""
+        loaded = self.report is not None and self.report.loaded
+        return self.page.outgoing.by_document and self.reloaded and loaded and not self.lost
+
     def rule_stream_ended(self) -> bool:
         """Did a response of the kind that the recipe's rule names end cleanly, with nothing of a reply in it?"""
         rule = self._rule
@@ -351,7 +371,7 @@ class Exchange:
         for index, text in enumerate(parts):
             if text == self.text:
                 continue
-            proof = self.page.capture.prove(text)
+            proof = self.page.capture.prove(text, part=True)
             if proof is not None:
                 rank = (proof.text == self.page.capture.live_text(), proof.steps > 1, index)
                 if best is None or rank > best[0]:

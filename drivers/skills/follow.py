@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from drivers.capture import StreamRule, WireReply
-from drivers.guard import PageMoved, guarded
+from drivers.guard import guarded
 from drivers.skills.complete import FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
 from drivers.text import final_text
@@ -26,7 +26,7 @@ PROVE_ENDED_SECONDS = 0.005
 """… or, once the stream has ended, so soon after the last time, …"""
 PROVE_SHARE = 4.0
 """… and after so many times as long as that took: a long reply must not be compared without pause."""
-ADOPT_SECONDS = 0.5
+ADOPT_SECONDS = 2.0
 """Where nothing else tells the end, a text that is not proved has stood for so long when its parts are tried."""
 FINAL_SECONDS = 8.0
 
@@ -83,7 +83,7 @@ async def follow(
                 ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
-            if proof is None and stands and over and adopted_for != key:
+            if proof is None and not ahead and stands and over and adopted_for != key:
                 adopted_for = key
                 if await exchange.adopt_proved():
                     continue
@@ -121,14 +121,9 @@ async def check_alive(exchange: Exchange) -> None:
         return
     exchange.alive_at = exchange.now
     try:
-        if not await exchange.page.call(exchange.frame, "look", into=bool):
-            exchange.lost = True
-    except PageMoved:
-        exchange.lost = True
+        await exchange.look()
     except Trouble as failing:
         raise failing.at(Stage.ACCEPTED) from failing
-    if exchange.lost:
-        await exchange.again()
 
 
 def _alert(exchange: Exchange) -> str:

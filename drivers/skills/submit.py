@@ -19,6 +19,9 @@ PACKED_EVIDENCE_SECONDS = 8.0
 """The same where the input holds the prompt, but something left the page that is as large."""
 
 
+LOOK_SECONDS = 0.5
+
+
 def evidence(exchange: Exchange, prompt: str) -> str | None:
     """What shows that the page took the prompt: its turn; a request that carried it; or the emptied input,
     or a reply, each together with something large enough that left the page (one that wakes up late empties its
@@ -115,7 +118,12 @@ async def _await_evidence(exchange: Exchange, prompt: str, seconds: float) -> st
         found = evidence(exchange, prompt)
         if found or exchange.now >= until:
             return found
-        await exchange.wait(until - exchange.now)
+        before = exchange.now
+        await exchange.wait(min(until - exchange.now, LOOK_SECONDS))
+        if (
+            exchange.now - before >= LOOK_SECONDS
+        ):  # silence: maybe the prompt went out with the whole document
+            await exchange.look()
 
 
 def _http_trouble(exchange: Exchange) -> Trouble | None:
