@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -17,12 +18,17 @@ from playwright.async_api import Error as PlaywrightError
 
 from drivers.capture.exchange import CANCELLED, Connection, Exchange
 from drivers.capture.rule import HTTP, WEBSOCKET, StreamRule, WireActivity, WireDelta, WireReply
+from drivers.capture.worker import Session, WorkerSession
 
 CALL_SECONDS = 10.0
 MAX_ERRORS = 50
 MAX_CONNECTIONS = 1000
 """Requests in flight that are remembered; the oldest is forgotten first."""
+MAX_WORKERS = 32
+"""Workers of one page that are listened to."""
 _BUFFER_BYTES = 16_000_000
+_LIMITS = {"maxTotalBufferSize": _BUFFER_BYTES, "maxResourceBufferSize": _BUFFER_BYTES // 2}
+_WORKERS = [{"type": "worker", "exclude": False}]
 _READ_TYPES = frozenset({"Fetch", "XHR", "EventSource", "Other"})
 _SKIP_CONTENT = ("image/", "font/", "video/", "audio/", "text/css", "javascript", "wasm", "application/pdf")
 
@@ -47,11 +53,15 @@ class WireCapture:
         self._page = page
         self._exchange = Exchange(prompt="")
         self._sessions: list[CDPSession] = []
+        self._workers: dict[str, WorkerSession] = {}
+        self._named = 0
         self._heard: set[Frame] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._requests: dict[str, _Request] = {}
         self._sockets: dict[str, Connection] = {}
         self._detached = False
+        self.on_worker_frame: Callable[[str | bytes], None] | None = None
+        """Called with what a worker sends on a socket: Playwright tells only of those of the page itself."""
 
     @classmethod
     async def attach(cls, page: Page) -> WireCapture:
@@ -68,6 +78,8 @@ class WireCapture:
         if self._detached:
             return
         self._detached = True
+        for worker in self._workers.values():
+            worker.end()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -117,8 +129,20 @@ class WireCapture:
             await session.detach()
             return
         self._sessions.append(session)
-        prefix = f"{len(self._sessions)}:"
-        handlers: dict[str, Callable[[str, CDPSession, dict[str, Any]], None]] = {
+        for name, handler in self._network(session).items():
+            session.on(name, handler)
+        session.on("Target.attachedToTarget", self._guard(functools.partial(self._on_worker, session)))
+        session.on("Target.receivedMessageFromTarget", self._guard(self._on_worker_message))
+        session.on("Target.detachedFromTarget", self._guard(self._on_worker_gone))
+        await asyncio.wait_for(session.send("Network.enable", _LIMITS), CALL_SECONDS)
+        attach = {"autoAttach": True, "waitForDebuggerOnStart": False, "flatten": False, "filter": _WORKERS}
+        await asyncio.wait_for(session.send("Target.setAutoAttach", attach), CALL_SECONDS)
+
+    def _network(self, session: Session) -> dict[str, Callable[[dict[str, Any]], None]]:
+        """What is called for each event of a session; ids of requests are its own."""
+        self._named += 1
+        prefix = f"{self._named}:"
+        handlers: dict[str, Callable[[str, Session, dict[str, Any]], None]] = {
             "Network.requestWillBeSent": self._on_request,
             "Network.responseReceived": self._on_response,
             "Network.dataReceived": self._on_data,
@@ -129,15 +153,36 @@ class WireCapture:
             "Network.webSocketFrameError": self._on_socket_error,
             "Network.webSocketClosed": self._on_socket_closed,
         }
-        for name, handler in handlers.items():
-            session.on(name, self._bound(handler, prefix, session))
-        limits = {"maxTotalBufferSize": _BUFFER_BYTES, "maxResourceBufferSize": _BUFFER_BYTES // 2}
-        await asyncio.wait_for(session.send("Network.enable", limits), CALL_SECONDS)
+        return {name: self._guard(functools.partial(it, prefix, session)) for name, it in handlers.items()}
 
-    def _bound(
-        self, handler: Callable[[str, CDPSession, dict[str, Any]], None], prefix: str, session: CDPSession
-    ) -> Callable[[dict[str, Any]], None]:
-        return self._guard(lambda event: handler(prefix, session, event))
+    def _on_worker(self, parent: CDPSession, event: dict[str, Any]) -> None:
+        if event["targetInfo"]["type"] != "worker" or len(self._workers) >= MAX_WORKERS:
+            return
+        key = str(event["sessionId"])
+        handlers: dict[str, Callable[[dict[str, Any]], None]] = {}
+        worker = self._workers[key] = WorkerSession(parent, key, handlers)
+        handlers.update(self._network(worker))
+        handlers["Network.webSocketFrameSent"] = self._guard(self._on_worker_frame)
+        self._spawn(self._listen_worker(worker))
+
+    def _on_worker_frame(self, event: dict[str, Any]) -> None:
+        frame = event["response"]
+        opcode, payload = int(frame["opcode"]), str(frame["payloadData"])
+        if self.on_worker_frame is not None and opcode in (1, 2):
+            self.on_worker_frame(payload if opcode == 1 else base64.b64decode(payload))
+
+    async def _listen_worker(self, worker: WorkerSession) -> None:
+        await asyncio.wait_for(worker.send("Network.enable", _LIMITS), CALL_SECONDS)
+
+    def _on_worker_message(self, event: dict[str, Any]) -> None:
+        worker = self._workers.get(str(event["sessionId"]))
+        if worker is not None:
+            worker.receive(str(event["message"]))
+
+    def _on_worker_gone(self, event: dict[str, Any]) -> None:
+        worker = self._workers.pop(str(event["sessionId"]), None)
+        if worker is not None:
+            worker.end()
 
     def _guard(self, handler: Callable[[Any], None]) -> Callable[[Any], None]:
         """Playwright 1.65 raises what a listener raises out of some later, unrelated call: let nothing through."""
@@ -189,11 +234,11 @@ class WireCapture:
 
     # -- responses ------------------------------------------------------------------------------------
 
-    def _on_request(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_request(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         if event.get("type") in _READ_TYPES and len(self._exchange.waiting) < MAX_CONNECTIONS:
             self._exchange.waiting[prefix + str(event["requestId"])] = str(event["request"]["url"])
 
-    def _on_response(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_response(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         response = event["response"]
         self._exchange.waiting.pop(prefix + str(event["requestId"]), None)
         if event["type"] not in _READ_TYPES:
@@ -213,7 +258,7 @@ class WireCapture:
             self._requests.pop(next(iter(self._requests)))
         self._spawn(self._stream(session, key, str(event["requestId"]), request))
 
-    async def _stream(self, session: CDPSession, key: str, request_id: str, request: _Request) -> None:
+    async def _stream(self, session: Session, key: str, request_id: str, request: _Request) -> None:
         try:
             answer = await asyncio.wait_for(
                 session.send("Network.streamResourceContent", {"requestId": request_id}), CALL_SECONDS
@@ -232,7 +277,7 @@ class WireCapture:
         if request.finished:
             self._close(key, request)
 
-    async def _read_whole(self, session: CDPSession, key: str, request_id: str, request: _Request) -> None:
+    async def _read_whole(self, session: Session, key: str, request_id: str, request: _Request) -> None:
         try:
             answer = await asyncio.wait_for(
                 session.send("Network.getResponseBody", {"requestId": request_id}), CALL_SECONDS
@@ -250,7 +295,7 @@ class WireCapture:
                 self._body(request.connection, data)
         self._close(key, request)
 
-    def _on_data(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_data(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         request = self._requests.get(prefix + str(event["requestId"]))
         if request is None or not event.get("data"):
             return
@@ -260,7 +305,7 @@ class WireCapture:
         elif request.state == "streaming":
             self._body(request.connection, data)
 
-    def _on_finished(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_finished(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         request_id = str(event["requestId"])
         key = prefix + request_id
         request = self._requests.get(key)
@@ -272,7 +317,7 @@ class WireCapture:
         elif request.state == "whole":
             self._spawn(self._read_whole(session, key, request_id, request))
 
-    def _on_failed(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_failed(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         key = prefix + str(event["requestId"])
         self._exchange.waiting.pop(key, None)
         request = self._requests.get(key)
@@ -298,13 +343,13 @@ class WireCapture:
 
     # -- sockets --------------------------------------------------------------------------------------
 
-    def _on_socket(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_socket(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         connection = Connection(url=str(event["url"]), transport=WEBSOCKET, opened_at=self._now())
         self._sockets[prefix + str(event["requestId"])] = connection
         if len(self._sockets) > MAX_CONNECTIONS:
             self._sockets.pop(next(iter(self._sockets)))
 
-    def _on_frame_received(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_frame_received(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         connection = self._sockets.get(prefix + str(event["requestId"]))
         if connection is None:
             return
@@ -319,12 +364,12 @@ class WireCapture:
         if self._exchange.carried(connection, len(data_or_text), self._now()):
             self._exchange.take(connection, connection.frame(data_or_text), len(data_or_text))
 
-    def _on_socket_error(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_socket_error(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         connection = self._sockets.get(prefix + str(event["requestId"]))
         if connection is not None:
             connection.failure = str(event.get("errorMessage", "failed"))
 
-    def _on_socket_closed(self, prefix: str, session: CDPSession, event: dict[str, Any]) -> None:
+    def _on_socket_closed(self, prefix: str, session: Session, event: dict[str, Any]) -> None:
         connection = self._sockets.pop(prefix + str(event["requestId"]), None)
         if connection is not None:
             connection.closed = True

@@ -72,6 +72,7 @@ class _Backend:
                 web.post("/p/{page}/sse", self.sse),
                 web.post("/p/{page}/html", self.html),
                 web.post("/p/{page}/history", self.history),
+                web.post("/p/{page}/thoughts", self.thoughts),
                 web.post("/p/{page}/whole", self.whole),
                 web.post("/p/{page}/start", self.start),
                 web.get("/p/{page}/poll", self.poll),
@@ -141,6 +142,17 @@ class _Backend:
             text += piece
             turns = [*body["messages"], {"role": "assistant", "content": text}]
             await response.write(json.dumps({"messages": turns}).encode() + b"\n")
+        return response
+
+    async def thoughts(self, request: web.Request) -> web.StreamResponse:
+        """First what it thinks, then the reply."""
+        response, prompt = await self.stream(request, "application/x-ndjson")
+        thought = "They ask for something that I know well, so I can answer it at once."
+        for word in thought.split():
+            await response.write(json.dumps({"thought": f"{word} "}).encode() + b"\n")
+            await asyncio.sleep(0.01)
+        async for piece in self.pieces(request, prompt):
+            await response.write(json.dumps({"delta": piece}).encode() + b"\n")
         return response
 
     async def whole(self, request: web.Request) -> web.StreamResponse:

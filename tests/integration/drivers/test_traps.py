@@ -26,6 +26,8 @@ PROBE = "short reference please"
 PROMPTS = ("What is an actor?", "short and sweet")
 OTHER = {
     "virtual_code": ("code of a queue", "short and sweet"),
+    "kept_prompt": ("What is an actor?", "two\nlines"),
+    "model_editor": ("two\nlines", "say it *loud*"),
     "send_turns_stop": ("pause, then answer", "two\nlines"),
 }
 UNPROVEN = {
