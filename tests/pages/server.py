@@ -123,6 +123,8 @@ class _Backend:
         except Broken:
             assert request.transport is not None
             request.transport.abort()
+        except ConnectionResetError:
+            pass  # the page left before a stream beside the reply's ended
         return response
 
     async def html(self, request: web.Request) -> web.StreamResponse:

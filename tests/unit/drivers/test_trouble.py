@@ -54,5 +54,20 @@ def test_a_prompt_is_seen_in_what_leaves_the_page(body: bytes) -> None:
     assert any(needle in body for needle in needles("Tell me about über rivers and lakes"))
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"q":"two\\nlines"}',
+        b"q=two%0D%0Alines&x=1",
+        b"q=two%0Alines",
+        b'42["m","{\\"t\\":\\"two\\\\nlines\\"}"]',
+        b"two\nlines",
+    ],
+)
+def test_a_prompt_of_short_lines_is_seen_too(body: bytes) -> None:
+    """Else a page that keeps its prompt in the box would get it again by the next key."""
+    assert any(needle in body for needle in needles("two\nlines"))
+
+
 def test_another_request_is_not_taken_for_the_prompt() -> None:
     assert not any(needle in b'{"event":"page_view"}' for needle in needles("Tell me about rivers"))

@@ -150,3 +150,19 @@ def test_a_text_proves_itself_and_no_text_with_a_word_more_or_less(
     more = " ".join([*words[:at], "omega", *words[at:]])
     assert not compare(text, more).ok
     assert not compare(more, text).ok
+
+
+FOOT = "Showing 1 to 3 of 3 entries, page 1 of 1"
+
+
+def test_where_replies_are_known_to_be_more_lines_of_the_pages_own_are_let_pass_between() -> None:
+    reply = "Beginning of it.\n\n" + REPLY.replace(
+        "End.", " ".join(f"word{n}" for n in range(60)) + ".\n\nEnd."
+    )
+    shown = "Beginning of it.\n" + SHOWN.replace("End.", " ".join(f"word{n}" for n in range(60)) + ".\nEnd.")
+    with_foot = shown.replace("The quick", f"{FOOT}\nThe quick")
+    assert not compare(reply, with_foot).ok
+    assert compare(reply, with_foot, known=True).ok
+    assert not compare(reply, f"{shown}\n{FOOT}", known=True).ok, "behind the reply it may be the reply's own"
+    assert not compare(reply, with_foot.replace("fox ", ""), known=True).ok, "nor may a word be missing"
+    assert not compare(reply, with_foot.replace("fox", "fox and the other one"), known=True).ok

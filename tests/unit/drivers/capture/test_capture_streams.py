@@ -11,7 +11,8 @@ import msgspec
 import pytest
 
 from drivers.capture import Connection, Exchange, WireDelta
-from drivers.capture.rule import HTTP, WEBSOCKET
+from drivers.capture.exchange import side_by_side
+from drivers.capture.rule import HTTP, WEBSOCKET, StreamRule, of_thoughts
 
 PROMPT = "Tell me about the ant and the bee"
 REPLY = (
@@ -521,3 +522,112 @@ def test_a_rule_survives_its_recipe() -> None:
     found = heard(anthropic()).prove(PAGE)
     assert found is not None
     assert msgspec.convert(msgspec.to_builtins(found.rule), type(found.rule)) == found.rule
+
+
+OTHER = "# A title of it all\n\nThis is what the list of conversations shows, and it is as long as the reply."
+
+
+def interleaved(first: str, second: str, exchange: Exchange) -> tuple[Connection, Connection]:
+    """Two responses of one kind, a piece of each in turn; both still open."""
+    both = [
+        Connection(url="http://h/api/chat", transport=HTTP, content_type="text/event-stream")
+        for _ in range(2)
+    ]
+    longest = max(len(cut(first)), len(cut(second)))
+    for at in range(longest):
+        for connection, text in zip(both, (first, second), strict=True):
+            for piece in cut(text)[at : at + 1]:
+                data = sse({"d": piece}).encode()
+                assert exchange.carried(connection, len(data), 1.0)
+                exchange.take(connection, connection.body(data), len(data))
+    return both[0], both[1]
+
+
+@pytest.mark.parametrize("learned", [False, True])
+@pytest.mark.parametrize("first", [True, False], ids=["reply first", "title first"])
+def test_a_reply_beside_another_text_at_the_same_address_is_verbatim(first: bool, learned: bool) -> None:
+    rule = (
+        StreamRule(url="/api/chat", transport=HTTP, framing="sse", path="$.d", mode="append")
+        if learned
+        else None
+    )
+    deltas: list[WireDelta] = []
+    exchange = Exchange(prompt=PROMPT, rule=rule, on_delta=deltas.append)
+    one, two = interleaved(*((REPLY, OTHER) if first else (OTHER, REPLY)), exchange)
+    proof = exchange.prove(PAGE)
+    assert proof is not None
+    assert proof.text == REPLY
+    assert proof.open, "its own response has not ended"
+    (two if first else one).ended = True
+    again = exchange.prove(PAGE)
+    assert again is not None
+    assert again.open, "that the other one ended says nothing of it"
+    (one if first else two).ended = True
+    last = exchange.prove(PAGE)
+    assert last is not None
+    assert not last.open
+    if learned:
+        text = ""
+        for delta in deltas:
+            text = text[: delta.offset] + delta.text
+        assert text == REPLY, "what was streamed is put right"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "expected"),
+    [
+        ([], set()),
+        ([0, 0, 1, 1, 2], set()),
+        ([0, 1, 0], {0, 1}),
+        ([0, 1, 0, 2, 3, 2], {0, 1, 2, 3}),
+        ([0, 1, 2, 0], {0, 1, 2}),
+    ],
+)
+def test_responses_that_overlap_are_told_from_those_that_follow(
+    numbers: list[int], expected: set[int]
+) -> None:
+    assert side_by_side(numbers) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "where", "thoughts"),
+    [
+        ("$.choices[*].delta.reasoning_content", (), True),
+        ("$.delta.text", ("$.type=thinking_delta",), True),
+        ("$.thought", (), True),
+        ("$.parts[*].cot", (), True),
+        ("$.choices[*].delta.content", (), False),
+        ("$.scotland", ("$.type=text",), False),
+    ],
+)
+def test_thoughts_are_known_by_their_names(path: str, where: tuple[str, ...], thoughts: bool) -> None:
+    rule = StreamRule(url="/a", transport=HTTP, framing="sse", path=path, mode="append", where=where)
+    assert of_thoughts(rule) is thoughts
+
+
+def test_thoughts_are_never_the_reply() -> None:
+    exchange = heard(sse(*({"reasoning": piece} for piece in cut(REPLY))))
+    assert exchange.prove(PAGE) is None
+    assert exchange.follow(PAGE) is None
+
+
+def test_one_piece_of_many_is_no_part_of_its_own() -> None:
+    exchange = heard(
+        sse(
+            *(
+                {"d": piece}
+                for piece in (
+                    "The first words of the reply are these. ",
+                    "The middle of the reply is this. ",
+                    "End.",
+                )
+            )
+        )
+    )
+    assert exchange.prove("The middle of the reply is this.", part=True) is None
+    assert (
+        exchange.prove(
+            "The first words of the reply are these. The middle of the reply is this. End.", part=True
+        )
+        is not None
+    )
