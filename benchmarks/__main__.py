@@ -1,4 +1,4 @@
-"""`python -m benchmarks [bus|queue|driver …]`: run each benchmark in a process of its own, print one JSON document."""
+"""`python -m benchmarks [bus|queue|driver|supervision …]`: each in a process of its own, one JSON document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-BENCHMARKS = ("bus", "queue", "driver")
+BENCHMARKS = ("bus", "queue", "driver", "supervision")
 SECONDS = 1200
 PACKAGES = ("nerv-runtime", "pyzmq", "msgspec", "uvloop", "apsw", "playwright", "nats-py", "huey")
 

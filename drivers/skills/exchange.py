@@ -24,6 +24,9 @@ FOLLOW_SECONDS = 0.25
 """Without a rule, the wire is compared with the page this often while the reply grows."""
 POLL_SECONDS = 1.5
 """A reply that came by short answers has ended on the wire when none came for this long."""
+PART_WORDS, PART_SHARE = 3, 0.15
+"""Where no rule says what the reply is: a part must be so many words, and so much of what was taken for the reply.
+Names and labels are on the wire too."""
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
 
@@ -369,11 +372,13 @@ class Exchange:
         parts = await self.page.call(self.frame, "parts", into=tuple[str, ...])
         best: tuple[tuple[bool, bool, int], int] | None = None
         for index, text in enumerate(parts):
-            if text == self.text:
+            proof = self.page.capture.prove(text, part=True) if text != self.text else None
+            if proof is None:
                 continue
-            proof = self.page.capture.prove(text, part=True)
-            if proof is not None:
-                rank = (proof.text == self.page.capture.live_text(), proof.steps > 1, index)
+            by_rule = proof.text == self.page.capture.live_text()
+            streamed = proof.steps > 1
+            if by_rule or (len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(self.text)):
+                rank = (by_rule, streamed, index if by_rule or streamed else len(text))
                 if best is None or rank > best[0]:
                     best = (rank, index)
         return best is not None and await self.page.call(self.frame, "adopt", best[1], into=bool)
