@@ -364,10 +364,11 @@ class Exchange:
             if stream.transport == rule.transport == "http"
         )
 
-    async def adopt_proved(self) -> bool:
+    async def adopt_proved(self, *, by_rule: bool) -> bool:
         """Look whether a part of what is new on the page is a text of the wire; from then on that part is the reply.
 
-        What was taken for the reply may hold more: thoughts above it, suggestions below it.
+        What was taken for the reply may hold more: thoughts above it, suggestions below it. ``by_rule``: only the
+        text that the rule in use gave counts.
         """
         parts = await self.page.call(self.frame, "parts", into=tuple[str, ...])
         best: tuple[tuple[bool, bool, int], int] | None = None
@@ -375,10 +376,11 @@ class Exchange:
             proof = self.page.capture.prove(text, part=True) if text != self.text else None
             if proof is None:
                 continue
-            by_rule = proof.text == self.page.capture.live_text()
-            streamed = proof.steps > 1
-            if by_rule or (len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(self.text)):
-                rank = (by_rule, streamed, index if by_rule or streamed else len(text))
+            live, streamed = proof.text == self.page.capture.live_text(), proof.steps > 1
+            if live or (
+                not by_rule and len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(self.text)
+            ):
+                rank = (live, streamed, index if live or streamed else len(text))
                 if best is None or rank > best[0]:
                     best = (rank, index)
         return best is not None and await self.page.call(self.frame, "adopt", best[1], into=bool)

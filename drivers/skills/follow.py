@@ -83,9 +83,9 @@ async def follow(
                 ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
-            if proof is None and not ahead and stands and over and adopted_for != key:
+            if proof is None and stands and over and adopted_for != key:
                 adopted_for = key
-                if await exchange.adopt_proved():
+                if await exchange.adopt_proved(by_rule=ahead):
                     continue
         known = proved_for is not None and proved_for[0] == exchange.text
         # What ended may be another stream of the kind: the one that carries the reply must have.
