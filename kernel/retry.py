@@ -125,13 +125,15 @@ def delay(rule: FailureRule, *, failures: int, error: TaskError, jitter: float) 
 
 
 def _stage_after(task: Task, error: TaskError) -> Stage | None:
-    """Forget the stage only where the page is proved not to have the prompt: it refused to take it.
+    """Forget the stage only where the page is proved not to have the prompt: it refused to take it, and the error
+    says so by its stage NONE. A refusal that is not certain has the stage SUBMITTED.
 
     A prompt that was seen as a turn of the user (ACCEPTED) stays accepted, whatever a later error says.
     """
     if task.stage.rank < Stage.SUBMITTED.rank:
         return Stage.NONE
-    if task.stage is Stage.SUBMITTED and error.kind is TroubleKind.SUBMIT_REFUSED:
+    refused = error.kind is TroubleKind.SUBMIT_REFUSED and error.stage is Stage.NONE
+    if task.stage is Stage.SUBMITTED and refused:
         return Stage.NONE
     return None
 

@@ -27,6 +27,9 @@ POLL_SECONDS = 1.5
 PART_WORDS, PART_SHARE = 3, 0.15
 """Where no rule says what the reply is: a part must be so many words, and so much of what was taken for the reply.
 Names and labels are on the wire too."""
+PART_OF_KNOWN = 0.3
+"""Where the wire gave a text by a rule: a part that shows it draws at least so much of its characters."""
+PARTS_TRIED = 12
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
 
@@ -371,18 +374,17 @@ class Exchange:
         text that the rule in use gave counts.
         """
         parts = await self.page.call(self.frame, "parts", into=tuple[str, ...])
+        known = self.page.capture.live_text() or ""
         best: tuple[tuple[bool, bool, int], int] | None = None
-        for index, text in enumerate(parts):
-            proof = self.page.capture.prove(text, part=True) if text != self.text else None
-            if proof is None:
+        for index, text in likely_parts(parts, self.text, known, by_rule=by_rule):
+            await asyncio.sleep(0)  # a comparison takes a while, and other pages wait
+            proof = self.page.capture.prove(text, part=True)
+            if proof is None or (by_rule and proof.text != known):
                 continue
-            live, streamed = proof.text == self.page.capture.live_text(), proof.steps > 1
-            if live or (
-                not by_rule and len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(self.text)
-            ):
-                rank = (live, streamed, index if live or streamed else len(text))
-                if best is None or rank > best[0]:
-                    best = (rank, index)
+            live, streamed = proof.text == known, proof.steps > 1
+            rank = (live, streamed, index if live or streamed else len(text))
+            if best is None or rank > best[0]:
+                best = (rank, index)
         return best is not None and await self.page.call(self.frame, "adopt", best[1], into=bool)
 
     async def reply_element(self) -> ElementHandle | None:
@@ -398,6 +400,20 @@ class Exchange:
             pass
         self.wake.clear()
         self.page.check()
+
+
+def likely_parts(parts: tuple[str, ...], taken: str, known: str, *, by_rule: bool) -> list[tuple[int, str]]:
+    """The parts that may be the reply, with their places; largest first, a few. ``taken``: what counts as it now."""
+    likely = [
+        (index, text)
+        for index, text in enumerate(parts)
+        if text != taken
+        and (
+            PART_OF_KNOWN * len(known) <= len(text) <= 2 * len(known)
+            or (not by_rule and len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(taken))
+        )
+    ]
+    return sorted(likely, key=lambda it: -len(it[1]))[:PARTS_TRIED]
 
 
 def _turn_controls(report: Report) -> int:

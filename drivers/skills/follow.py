@@ -28,6 +28,8 @@ PROVE_SHARE = 4.0
 """… and after so many times as long as that took: a long reply must not be compared without pause."""
 ADOPT_SECONDS = 2.0
 """Where nothing else tells the end, a text that is not proved has stood for so long when its parts are tried."""
+ADOPTED_SECONDS = 0.5
+"""How long the page's report of what was adopted is awaited."""
 FINAL_SECONDS = 8.0
 
 
@@ -86,6 +88,7 @@ async def follow(
             if proof is None and stands and over and adopted_for != key:
                 adopted_for = key
                 if await exchange.adopt_proved(by_rule=ahead):
+                    await exchange.wait(ADOPTED_SECONDS)
                     continue
         known = proved_for is not None and proved_for[0] == exchange.text
         # What ended may be another stream of the kind: the one that carries the reply must have.

@@ -9,8 +9,10 @@ from kernel.tasks import MAX_LOSSES, Stage, TaskError, TaskState, TroubleKind
 from tests.unit.kernel.make import NOW, running
 
 
-def error(kind: TroubleKind = TroubleKind.NO_REPLY, retry_after: float | None = None) -> TaskError:
-    return TaskError(kind=kind, reason="as it was", retry_after=retry_after)
+def error(
+    kind: TroubleKind = TroubleKind.NO_REPLY, retry_after: float | None = None, stage: Stage = Stage.NONE
+) -> TaskError:
+    return TaskError(kind=kind, reason="as it was", retry_after=retry_after, stage=stage)
 
 
 def test_every_kind_of_trouble_has_a_rule() -> None:
@@ -70,6 +72,12 @@ def test_a_stage_is_forgotten_only_where_the_page_cannot_have_the_prompt(
     assert decide(running(stage=stage), error(kind), now=NOW, jitter=0.5).stage is kept
 
 
+def test_a_refusal_that_is_not_certain_forgets_nothing() -> None:
+    """The input no longer holds the prompt and nothing shows where it went: it may be at the page's owner."""
+    unsure = error(TroubleKind.SUBMIT_REFUSED, stage=Stage.SUBMITTED)
+    assert decide(running(stage=Stage.SUBMITTED), unsure, now=NOW, jitter=0.5).stage is None
+
+
 @given(
     st.sampled_from(TroubleKind),
     st.integers(0, 10_000),
@@ -89,19 +97,27 @@ def test_a_delay_is_bounded_and_honours_the_page(
 @given(
     st.sampled_from(TroubleKind),
     st.sampled_from(Stage),
+    st.sampled_from(Stage),
     st.integers(0, 5),
     st.integers(0, 3),
     st.integers(1, 5),
     st.floats(0, 1, exclude_max=True),
 )
 def test_no_decision_can_send_a_prompt_twice(
-    kind: TroubleKind, stage: Stage, failures: int, losses: int, max_attempts: int, jitter: float
+    kind: TroubleKind,
+    stage: Stage,
+    told: Stage,
+    failures: int,
+    losses: int,
+    max_attempts: int,
+    jitter: float,
 ) -> None:
     task = running(stage=stage, failures=failures, losses=losses, max_attempts=max_attempts)
-    found = decide(task, error(kind), now=NOW, jitter=jitter)
+    found = decide(task, error(kind, stage=told), now=NOW, jitter=jitter)
     assert found.state in (TaskState.RETRY, TaskState.DEAD)
     if found.stage is Stage.NONE and stage.rank >= Stage.SUBMITTED.rank:
         assert kind is TroubleKind.SUBMIT_REFUSED
         assert stage is Stage.SUBMITTED
+        assert told is Stage.NONE
     if found.state is TaskState.RETRY:
         assert NOW <= found.not_before < task.deadline
