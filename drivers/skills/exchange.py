@@ -327,7 +327,8 @@ class Exchange:
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
             said_end=wire.said_end,
             carrier_ended=not live and (self._carrier_ended(wire) or self._document_ended()),
-            wire_ended=bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS),
+            wire_ended=self._answered_empty(wire)
+            or (bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS)),
             wire_open=wire.reply_ended is False
             and any(
                 stream.transport == "http" and stream.streaming and not stream.ended
@@ -338,6 +339,19 @@ class Exchange:
             quiet_needed=self._completion.quiet,
             stall=self._limits.stall,
             first_sign=self._limits.first_sign,
+        )
+
+    def _answered_empty(self, wire: WireActivity) -> bool:
+        """Was the very request that carried the prompt answered where replies are known to be, with nothing?
+
+        Busy controls that would tell the end too may come and go between two looks.
+        """
+        rule = self._rule
+        if not self.learned_rule or rule is None or self.text.strip() or self.page.capture.live_text():
+            return False
+        answers = [s for s in wire.streams if s.transport == "http" and s.url in self.page.outgoing.carriers]
+        return any(fnmatchcase(url_pattern(s.url), rule.url) for s in answers) and all(
+            s.ended and s.failure is None for s in answers
         )
 
     def _carrier_ended(self, wire: WireActivity) -> bool:

@@ -112,7 +112,7 @@ CASES: dict[str, Callable[[BrowserSession, TrapServer], Awaitable[None]]] = {
 GROUPS = 2
 
 
-async def wrong_with(names: Sequence[str], at_once: int = 4) -> dict[str, str]:
+async def wrong_with(names: Sequence[str], at_once: int = 6) -> dict[str, str]:
     """What went wrong, by case. All cases share one browser: starting one takes longer than most of them."""
     wrong: dict[str, str] = {}
     turns = asyncio.Semaphore(at_once)
