@@ -14,6 +14,7 @@ import msgspec
 
 from drivers.capture.binary import binary_messages, grpc_frames
 from drivers.capture.candidates import Candidate, LogicalStream
+from drivers.capture.choose import best_rule, by_text, compare_thinking
 from drivers.capture.ending import says_end
 from drivers.capture.framing import BINARY, BodyFraming, Message
 from drivers.capture.live import RuleReader, change
@@ -32,7 +33,7 @@ from drivers.capture.rule import (
     of_thoughts,
     url_pattern,
 )
-from drivers.capture.words import THINK, page_words, visible
+from drivers.capture.words import page_words, visible
 
 MAX_STREAM_BYTES = 32_000_000
 """A response or socket that carries more within one exchange is not read further; activity says so."""
@@ -42,9 +43,6 @@ MAX_STREAMS = 400
 """Connections remembered in one exchange; the oldest ended ones are forgotten first."""
 MAX_LOGICAL = 64
 """Kinds of addresses whose messages are read in one exchange."""
-MAX_PROVED = 150
-"""Different candidate texts compared with the page, the most alike in length first."""
-
 MAIN_SHARE = 0.5
 """From this share of a stream on a single piece may be all of a reply."""
 CANCELLED = "cancelled"
@@ -301,10 +299,10 @@ class Exchange:
             return None
         grown = [c for c in self._candidates() if c.growth > 1]
         best: tuple[tuple[float, ...], Candidate] | None = None
-        for text, group in _by_text([*grown, *self._seeded(grown, page_text)], page_text):
+        for text, group in by_text([*grown, *self._seeded(grown, page_text)], page_text):
             verdict = compare(text, page_text, partial=True)
             if verdict.ok and not self._is_prompt(text):
-                candidate = _best_rule(group)
+                candidate = best_rule(group)
                 rank = (verdict.score, verdict.matched, candidate.growth)
                 if best is None or rank > best[0]:
                     best = (rank, candidate)
@@ -348,17 +346,17 @@ class Exchange:
                 return _reply(live, self._reader.rule, verdict, self._reply_on, self._reader.seen)
         proved: list[tuple[tuple[float, ...], str, list[Candidate], Verdict]] = []
         candidates = [it for it in self._candidates() if not part or it.share >= MAIN_SHARE]
-        for text, group in _by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
+        for text, group in by_text([*candidates, *self._seeded(candidates, page_text)], page_text):
             if self._is_prompt(text):
                 continue
-            whole, verdict = _compare_thinking(text, page_text)
+            whole, verdict = compare_thinking(text, page_text)
             if verdict.ok:
                 rank = (round(verdict.score, 5), float(len(whole.strip())), float(len(whole)))
                 proved.append((rank, whole, group, verdict))
         if not proved:
             return self._prove_known(page_text)
         _, text, group, verdict = max(proved, key=lambda item: item[0])
-        chosen = _best_rule(group)
+        chosen = best_rule(group)
         on = next((c for c in self.connections if c.number == chosen.connection), None)
         if on is not None and on.number in self._aside:
             self._turn_to(on)
@@ -426,81 +424,6 @@ class Exchange:
             if stream.overflowed:
                 self.overflowed[f"{connection.pattern}: more paths than are followed"] = None
         self._folded = len(self._history)
-
-
-def _compare_thinking(text: str, page_text: str) -> tuple[str, Verdict]:
-    """Compare; where the text begins with thoughts in a tag that the page does not show, without these."""
-    verdict = compare(text, page_text)
-    thoughts = THINK.match(text)
-    if thoughts is not None and not verdict.exact:
-        rest = text[thoughts.end() :]
-        alone = compare(rest, page_text)
-        if alone.score > verdict.score:
-            return rest, alone
-    return text, verdict
-
-
-def _by_text(candidates: list[Candidate], page_text: str) -> Iterator[tuple[str, list[Candidate]]]:
-    """Candidates with the same text together, those that cannot fit left out, likeliest first."""
-    groups: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        if candidate.text.strip():
-            groups.setdefault(candidate.text, []).append(candidate)
-    words = sorted({w.text for w in page_words(page_text)}, key=lambda word: (-len(word), word))
-    sample = words[: max(8, len(words) // 20)][:24]
-    size = len(page_text)
-    likely = []
-    for text, group in groups.items():
-        folded = text.casefold()
-        if len(text) < 0.3 * size and len(text) < size - 400:
-            continue
-        hits = sum(1 for word in sample if word in folded)
-        if not sample or hits * 3 >= len(sample):
-            likely.append((-hits, abs(len(text) - size), text, group))
-    likely.sort(key=lambda item: item[:2])
-    for _, _, text, group in likely[:MAX_PROVED]:
-        yield text, group
-
-
-def _best_rule(group: list[Candidate]) -> Candidate:
-    """Which rule to keep among those that give the same text: one of those that grow in most steps, that asks
-    for what a protocol fixes and does not count on positions."""
-    most = max(candidate.growth for candidate in group)
-    return min((c for c in group if 2 * c.growth >= most), key=_preference)
-
-
-def _preference(candidate: Candidate) -> tuple[int, ...]:
-    rule = candidate.rule
-    return (
-        1 if rule.decode else 0,
-        1 if rule.group else 0,
-        1 if rule.seed else 0,
-        0
-        if "~" in rule.path
-        else 1,  # an operation's place in its message is chance, in the document it is not
-        _path_rank(rule),
-        _where_rank(rule.where),
-        -rule.path.count(".m"),  # of protobuf bytes that are a text and a message, the message
-        len(rule.path),
-    )
-
-
-def _where_rank(where: tuple[str, ...]) -> int:
-    if not where:
-        return 1
-    if len(where) == 1:
-        path = where[0].partition("=")[0]
-        if path == "event" or path.endswith((".type", ".event", ".msg", ".kind", ".op", ".role")):
-            return 0
-        return 2
-    return 3
-
-
-def _path_rank(rule: StreamRule) -> int:
-    wild, last = "[*]" in rule.path, "[-1]" in rule.path
-    if not wild and not last:
-        return 0 if "[" not in rule.path.rpartition("~")[2] else 2
-    return int(last) if rule.mode == APPEND else int(wild)
 
 
 def side_by_side(numbers: list[int]) -> set[int]:

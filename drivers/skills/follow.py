@@ -85,7 +85,7 @@ async def follow(
                 ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
-            if proof is None and stands and over and adopted_for != key:
+            if proof is None and key == proved_for and stands and over and adopted_for != key:
                 adopted_for = key
                 if await exchange.adopt_proved(by_rule=ahead):
                     await exchange.wait(ADOPTED_SECONDS)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from playwright.async_api import Frame
 
+from drivers.guard import PageMoved
 from drivers.recipes.recipe import Locator, SendWay
-from drivers.skills.compose import Match, compose, match, read_input
+from drivers.skills.compose import Held, Match, compose, match, read_input
 from drivers.skills.exchange import Exchange
 from drivers.skills.press import press
 from drivers.trouble import HttpFailure, Trouble, from_http, trouble
@@ -43,10 +44,15 @@ def evidence(exchange: Exchange, prompt: str) -> str | None:
 
 
 def draft_lost(exchange: Exchange) -> bool:
-    """Is the input empty though nothing left the page that could have held the prompt, and no turn shows it?"""
+    """Is the input empty though nothing left the page that could have held the prompt, and no turn shows it?
+
+    A new document may have been handed the prompt and send it itself: then it is not lost.
+    """
     report = exchange.report
     return (
         report is not None
+        and not exchange.lost
+        and not exchange.reloaded
         and report.input.present
         and not report.input.disabled
         and not report.input.value.strip()
@@ -84,7 +90,8 @@ async def submit(
         found = await _await_evidence(exchange, prompt, patience)
         if found:
             return way, found
-        held = await read_input(exchange.page, frame, inputs)
+        await exchange.look()
+        held = await _held(exchange, frame, inputs)
         kept = held.present and match(prompt, held.value) >= Match.WORDS
         if kept and exchange.page.outgoing.requests and not exchange.page.outgoing.carried:
             # Something left that could be the prompt in another dress: look longer before it is sent again.
@@ -110,6 +117,14 @@ async def submit(
     raise trouble(
         TroubleKind.SUBMIT_REFUSED, f"the input still holds the whole prompt ({how})", stage=Stage.NONE
     )
+
+
+async def _held(exchange: Exchange, frame: Frame, inputs: tuple[Locator, ...]) -> Held:
+    """What the input holds; nothing, while the page goes from one document to the next."""
+    try:
+        return await read_input(exchange.page, frame, inputs)
+    except PageMoved:
+        return Held(present=False)
 
 
 async def _await_evidence(exchange: Exchange, prompt: str, seconds: float) -> str | None:

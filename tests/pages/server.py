@@ -20,6 +20,10 @@ _PLAYGROUND = _HERE.parents[1] / "drivers" / "playground" / "static"
 TRAPS = tuple(sorted(path.stem for path in (_HERE / "traps").glob("*.html")))
 
 
+SLOW_DOCUMENT = 3.5
+"""Seconds: longer than a page may take to show that it took a prompt."""
+
+
 class Broken(Exception):
     """The reply breaks off here."""
 
@@ -90,6 +94,8 @@ class _Backend:
         return get
 
     async def page(self, request: web.Request) -> web.StreamResponse:
+        if request.match_info["page"] == "new_document" and "id" in request.match_info:
+            await asyncio.sleep(SLOW_DOCUMENT)
         text = (_HERE / "traps" / f"{request.match_info['page']}.html").read_text("utf-8")
         return web.Response(text=text, content_type="text/html")
 
