@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -63,6 +64,8 @@ class _Backend:
         self.pace = pace
         self.state: TrapServer
         self.polls: dict[str, dict[str, object]] = {}
+        self.forms: dict[str, str] = {}
+        """The turns on the page of each visitor."""
         self.work: set[asyncio.Task[None]] = set()
 
     def app(self) -> web.Application:
@@ -73,6 +76,7 @@ class _Backend:
                 web.get("/markdown.js", self.static(_PLAYGROUND / "markdown.js")),
                 web.get("/p/{page}/", self.page),
                 web.get("/p/{page}/c/{id}", self.page),
+                web.post("/p/{page}/form", self.form),
                 web.post("/p/{page}/sse", self.sse),
                 web.post("/p/{page}/html", self.html),
                 web.post("/p/{page}/history", self.history),
@@ -97,7 +101,21 @@ class _Backend:
         if request.match_info["page"] == "new_document" and "id" in request.match_info:
             await asyncio.sleep(SLOW_DOCUMENT)
         text = (_HERE / "traps" / f"{request.match_info['page']}.html").read_text("utf-8")
-        return web.Response(text=text, content_type="text/html")
+        turns = self.forms.get(request.cookies.get("visitor", ""), "")
+        return web.Response(text=text.replace("<!-- turns -->", turns), content_type="text/html")
+
+    async def form(self, request: web.Request) -> web.StreamResponse:
+        """A form without a script: the answer is the whole page once more, with one turn more on it."""
+        prompt = str((await request.post())["message"]).replace("\r\n", "\n")
+        visitor = request.cookies.get("visitor") or f"visitor{len(self.forms)}"
+        reply = to_html("".join([piece async for piece in self.pieces(request, prompt)]))
+        before = self.forms.get(visitor, "")
+        self.forms[visitor] = (
+            f'{before}<div class="me">{html.escape(prompt)}</div><div class="bot">{reply}</div>'
+        )
+        there = web.HTTPSeeOther(f"/p/{request.match_info['page']}/")
+        there.set_cookie("visitor", visitor)
+        raise there
 
     async def stop(self, _: web.Application) -> None:
         for task in self.work:

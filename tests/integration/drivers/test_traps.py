@@ -36,7 +36,7 @@ UNPROVEN = {
     ("html_only", "short and sweet"),
 }
 """Nothing on the wire or on the page tells that these replies are complete."""
-HTML_ONLY = {"html_only"}
+HTML_ONLY = {"html_only", "plain_form"}
 """Their backends send no Markdown: what comes out must at least mean the same."""
 INNER = {"decoy_frame": "frame_inner"}
 
