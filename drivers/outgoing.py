@@ -57,10 +57,9 @@ class OutgoingWatch:
             self.carried = True  # a body that cannot be read may be the one
 
     def _socket(self, socket: WebSocket) -> None:
-        socket.on("framesent", self.frame)
+        socket.on("framesent", self._frame)
 
-    def frame(self, payload: str | bytes) -> None:
-        """A frame that a socket sends."""
+    def _frame(self, payload: str | bytes) -> None:
         if self._needles and not self.carried:
             body = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
             self._count(body)

@@ -33,7 +33,6 @@ class ChatPage:
         self.page = page
         self.capture = capture
         self.outgoing = OutgoingWatch(page)
-        capture.on_worker_frame = self.outgoing.frame
         self.status: int | None = None
         """HTTP status of the last document."""
         self.crashed = False

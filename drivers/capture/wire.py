@@ -60,8 +60,6 @@ class WireCapture:
         self._requests: dict[str, _Request] = {}
         self._sockets: dict[str, Connection] = {}
         self._detached = False
-        self.on_worker_frame: Callable[[str | bytes], None] | None = None
-        """Called with what a worker sends on a socket: Playwright tells only of those of the page itself."""
 
     @classmethod
     async def attach(cls, page: Page) -> WireCapture:
@@ -162,14 +160,7 @@ class WireCapture:
         handlers: dict[str, Callable[[dict[str, Any]], None]] = {}
         worker = self._workers[key] = WorkerSession(parent, key, handlers)
         handlers.update(self._network(worker))
-        handlers["Network.webSocketFrameSent"] = self._guard(self._on_worker_frame)
         self._spawn(self._listen_worker(worker))
-
-    def _on_worker_frame(self, event: dict[str, Any]) -> None:
-        frame = event["response"]
-        opcode, payload = int(frame["opcode"]), str(frame["payloadData"])
-        if self.on_worker_frame is not None and opcode in (1, 2):
-            self.on_worker_frame(payload if opcode == 1 else base64.b64decode(payload))
 
     async def _listen_worker(self, worker: WorkerSession) -> None:
         await asyncio.wait_for(worker.send("Network.enable", _LIMITS), CALL_SECONDS)
