@@ -3,7 +3,8 @@ no bus, no tasks, no recipes' files, and nothing of where things stand on the pa
 
 from typing import TYPE_CHECKING, Any
 
-from drivers.capture.exchange import Connection, Exchange
+from drivers.capture.connection import Connection
+from drivers.capture.exchange import Exchange
 from drivers.capture.proof import Verdict, compare
 from drivers.capture.rule import StreamActivity, StreamRule, WireActivity, WireDelta, WireReply, url_pattern
 

@@ -16,7 +16,8 @@ from typing import Any, Literal
 from playwright.async_api import CDPSession, Frame, Page
 from playwright.async_api import Error as PlaywrightError
 
-from drivers.capture.exchange import CANCELLED, Connection, Exchange
+from drivers.capture.connection import Connection
+from drivers.capture.exchange import CANCELLED, Exchange
 from drivers.capture.rule import HTTP, WEBSOCKET, StreamRule, WireActivity, WireDelta, WireReply
 from drivers.capture.worker import Session, WorkerSession
 

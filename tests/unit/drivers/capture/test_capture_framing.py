@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.capture import Connection, Exchange
 from drivers.capture.candidates import MAX_CHARS, SOFT_CHARS, Track
-from drivers.capture.exchange import MAX_STREAM_BYTES
+from drivers.capture.connection import MAX_STREAM_BYTES
 from drivers.capture.framing import BodyFraming, JsonScanner, Message, SseParser
 from drivers.capture.live import change
 from drivers.capture.packets import SocketFraming, engine_payload
