@@ -9,11 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import os
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from typing import Any
 
 from playwright.async_api import Page, async_playwright
 
+from benchmarks.scratch import scratch_home
 from drivers.playground import Pace, Playground, launch
 from drivers.playground.prompt import digest
 from drivers.session import BrowserConfig, find_browser
@@ -175,15 +173,11 @@ async def _cluster(playground: Playground, log: Path) -> tuple[list[float], list
 
 
 async def _measure() -> dict[str, Any]:
-    home = Path(tempfile.mkdtemp(prefix="nb-"))
-    os.environ["NERV_HOME"] = str(home)
-    log = home / "playground.jsonl"
-    try:
+    with scratch_home() as home:
+        log = home / "playground.jsonl"
         async with launch(pace=PACE, log=log) as playground:
             plain, bare = await _scripts(playground, log)
             nerv, deltas = await _cluster(playground, log)
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
     return {
         "rounds": ROUNDS,
         "page_ms": round(PACE.seconds * 1000, 1),

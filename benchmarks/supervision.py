@@ -8,17 +8,16 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import shutil
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 import psutil
 
+from benchmarks.scratch import scratch_home
 from nerv.client import Client
 from nerv.errors import NervError
 from nerv.instance import Instance
@@ -99,14 +98,10 @@ async def _deaths(instance: Instance, mark: bytes) -> list[float]:
 
 
 async def _measure() -> dict[str, Any]:
-    home = Path(tempfile.mkdtemp(prefix="nb-"))
-    os.environ["NERV_HOME"] = str(home)
-    instance = Instance.locate()
-    try:
+    with scratch_home() as home:
+        instance = Instance.locate()
         restarts = await _restarts(instance)
         deaths = await _deaths(instance, f"NERV_HOME={home}".encode())
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
     return {
         "kills_of_each": ROUNDS,
         "ready_again_median_s": {name: round(statistics.median(each), 3) for name, each in restarts.items()},

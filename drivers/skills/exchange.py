@@ -16,6 +16,7 @@ from drivers.guard import PageMoved
 from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
 from drivers.skills.complete import Facts
+from drivers.skills.report import Report, controls_differ, likely_parts, turn_controls, utf16_prefix
 from drivers.skills.stream import ReplyStream
 from drivers.trouble import Trouble
 
@@ -24,55 +25,10 @@ FOLLOW_SECONDS = 0.25
 """Without a rule, the wire is compared with the page this often while the reply grows."""
 POLL_SECONDS = 1.5
 """A reply that came by short answers has ended on the wire when none came for this long."""
-PART_WORDS, PART_SHARE = 3, 0.15
-"""Where no rule says what the reply is: a part must be so many words, and so much of what was taken for the reply.
-Names and labels are on the wire too."""
-PART_OF_KNOWN = 0.3
-"""Where the wire gave a text by a rule: a part that shows it draws at least so much of its characters."""
-PARTS_TRIED = 12
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
 
 _ids = itertools.count(1)
-
-
-class InputState(msgspec.Struct, frozen=True):
-    present: bool = False
-    disabled: bool = False
-    value: str = ""
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the in-page script reports; ``offset`` in UTF-16 units, as the page counts."""
-
-    id: int
-    user: bool
-    reply: bool
-    reply_controls: tuple[str, ...]
-    """Controls of the reply's turn, outside the reply's own text."""
-    inner_controls: int
-    rewritten: bool
-    offset: int
-    text: str
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    input: InputState
-    input_flicked: bool = False
-    """The input was disabled after the beginning, and is enabled again."""
-    control_flicked: bool = False
-    """The same of another control, which is where it was."""
-    busy: bool
-    fresh: int
-    loaded: bool = False
-    """The document and all that belongs to it have arrived."""
-    spinning: bool = False
-    """More is in endless motion on the page than before the prompt was sent."""
-    indicator_gone: bool = False
-    """A short text stood beside the growing reply, and was taken away."""
-    alerts: tuple[str, ...]
-    url: str
-    passwords: int
-    quiet: float = 0.0
 
 
 class Exchange:
@@ -214,7 +170,7 @@ class Exchange:
         self.report = report
         if self.text != before:
             self.controls_before_text = self.controls_at_text
-            self.controls_at_text = _turn_controls(report)
+            self.controls_at_text = turn_controls(report)
             self._page_text(now)
         self.wake.set()
 
@@ -273,7 +229,7 @@ class Exchange:
     def actions_came(self) -> bool:
         """Controls of the reply came up after its text had stopped growing."""
         report = self.report
-        return report is not None and _turn_controls(report) > self.controls_at_text
+        return report is not None and turn_controls(report) > self.controls_at_text
 
     @property
     def now(self) -> float:
@@ -318,7 +274,7 @@ class Exchange:
             actions=self.actions_came
             or (self._completion.actions and report is not None and bool(report.reply_controls)),
             learned=self.learned_rule,
-            toolbar=report is not None and _turn_controls(report) > self.controls_before_text,
+            toolbar=report is not None and turn_controls(report) > self.controls_before_text,
             spinning=spinning,
             indicator_gone=report is not None
             and (report.indicator_gone or self.was_spinning)
@@ -414,47 +370,3 @@ class Exchange:
             pass
         self.wake.clear()
         self.page.check()
-
-
-def likely_parts(parts: tuple[str, ...], taken: str, known: str, *, by_rule: bool) -> list[tuple[int, str]]:
-    """The parts that may be the reply, with their places; largest first, a few. ``taken``: what counts as it now."""
-    likely = [
-        (index, text)
-        for index, text in enumerate(parts)
-        if text != taken
-        and (
-            PART_OF_KNOWN * len(known) <= len(text) <= 2 * len(known)
-            or (not by_rule and len(text.split()) >= PART_WORDS and len(text) >= PART_SHARE * len(taken))
-        )
-    ]
-    return sorted(likely, key=lambda it: -len(it[1]))[:PARTS_TRIED]
-
-
-def _turn_controls(report: Report) -> int:
-    return len(report.reply_controls) + report.inner_controls
-
-
-def utf16_prefix(text: str, units: int) -> str:
-    """The first ``units`` UTF-16 code units of a text."""
-    if units >= len(text) and text.isascii():
-        return text
-    if text.isascii():
-        return text[:units]
-    return text.encode("utf-16-le", "surrogatepass")[: 2 * units].decode("utf-16-le", "surrogatepass")
-
-
-def controls_differ(added: tuple[str, ...], removed: tuple[str, ...], completion: Completion) -> bool:
-    """Are the controls other than on the idle page? What was learned to stay after a reply does not count.
-
-    On a page that was learned, a control that merely became usable does not count either, unless it is one of
-    those that are usable only while a reply is made: pages wake their controls late.
-    """
-    more = set(added) - set(completion.settled)
-    less = set(removed) - set(completion.gone)
-    if completion.learned:
-        woken = {
-            s for s in more if s.endswith("|on") and s not in completion.busy and f"{s[:-3]}|off" in less
-        }
-        more -= woken
-        less -= {f"{s[:-3]}|off" for s in woken}
-    return bool(more or less)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from drivers.recipes import Completion
-from drivers.skills.exchange import controls_differ, utf16_prefix
 from drivers.skills.follow import shows_beginning
+from drivers.skills.report import controls_differ, utf16_prefix
 
 WIRE = "# Title\n\nThe [link](https://example.org/x?y=1) is **here**, and then much more text follows in the end.\n"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drivers.skills.exchange import PARTS_TRIED, likely_parts
+from drivers.skills.report import PARTS_TRIED, likely_parts
 
 THOUGHTS = "They ask for something that I know well, so I can answer it at once."
 REPLY = "This is the reply of the page, as it came on the wire."
