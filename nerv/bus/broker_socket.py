@@ -86,7 +86,7 @@ class Broker:
         self._events_forwarded = self._events_refused = 0
         self._timer: asyncio.TimerHandle | None = None
         self._backlog_timer: asyncio.TimerHandle | None = None
-        self._flush_scheduled = False
+        self._look_scheduled = False
         self._open = False
         self._taps: set[bytes] = set()
 
@@ -121,7 +121,7 @@ class Broker:
             core=self.core,
             clock=self._clock,
             ids=self._ids,
-            flush=self._flush,
+            flush=self._flush_and_look,
             forward=self._forward,
             tap_changed=self._on_taps,
         )
@@ -173,6 +173,12 @@ class Broker:
                 return False
             _give_way()
         return True
+
+    def _flush_and_look(self) -> None:
+        """Where nothing is read afterwards: a send may take the wake-up of a message that has just come."""
+        self._flush()
+        if int(self._router.getsockopt(_EVENTS)) & _POLLIN:
+            self._loop.call_soon(self._read_commands)
 
     def _flush(self) -> None:
         now = self._clock.monotonic()
@@ -233,7 +239,7 @@ class Broker:
                 link.backlog_bytes -= len(link.backlog.popleft()[1])
             if not link.backlog:
                 self.core.backlogged.discard(link)
-        self._flush()
+        self._flush_and_look()
 
     # -- events -----------------------------------------------------------------------------------------------
 
@@ -263,6 +269,9 @@ class Broker:
             self._out.send(frames[2], _DONTWAIT)
         except zmq.Again:
             self._events_refused += 1
+        if not self._look_scheduled:
+            self._look_scheduled = True
+            self._loop.call_soon(self._read_subscriptions)
 
     def _read_events(self) -> None:
         if not self._open:
@@ -280,11 +289,9 @@ class Broker:
         self._loop.call_soon(self._read_events)
 
     def _read_subscriptions(self) -> None:
-        while self._open:
-            try:
-                frame = self._out.recv(zmq.DONTWAIT)
-            except zmq.Again:
-                return
+        self._look_scheduled = False
+        while self._open and int(self._out.getsockopt(_EVENTS)) & _POLLIN:
+            frame = self._out.recv(_DONTWAIT)
             self._watch_tap(frame)
             if frame[:1] == b"\x01" and frame[1:].startswith(PROBE.encode()):
                 probe = Envelope(

@@ -145,7 +145,6 @@ class EventSocket:
         except zmq.Again:
             if self._retry is None:
                 self._retry = self._loop.call_later(BLOCKED_RETRY, self._try_again)
-            return
         if int(publisher.getsockopt(_EVENTS)) & _POLLIN:
             self._loop.call_soon(self._read_publisher)
 

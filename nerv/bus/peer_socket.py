@@ -33,7 +33,7 @@ from nerv.errors import Disconnected, ErrorCode, ErrorInfo, NervError, request_e
 DEFAULT_TIMEOUT = 30.0
 """Seconds until a request without outcome raises DeadlineExceeded."""
 # As plain integers: pyzmq's flags are enumerations, and combining those costs more than the system call.
-_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+_EVENTS, _POLLIN, _POLLOUT = int(zmq.EVENTS), int(zmq.POLLIN), int(zmq.POLLOUT)
 _DONTWAIT, _DONTWAIT_SNDMORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 _HANDSHAKE_FAILED = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -416,15 +416,20 @@ class Peer:
         if unsent and self._core.state is not LinkState.UP:
             unsent.clear()  # only the newest HELLO matters; without a broker they would pile up
         unsent.extend(self._core.outgoing(self._monotonic()))
-        try:
-            while unsent:
-                target, bundle = unsent[0]
-                dealer.send(target, _DONTWAIT_SNDMORE)
-                dealer.send(bundle, _DONTWAIT)
-                unsent.popleft()
-        except zmq.Again:
-            pass  # what was not taken stays first in line; `_arm` tries again soon
-        if int(dealer.getsockopt(_EVENTS)) & _POLLIN:
+        while True:
+            try:
+                while unsent:
+                    target, bundle = unsent[0]
+                    dealer.send(target, _DONTWAIT_SNDMORE)
+                    dealer.send(bundle, _DONTWAIT)
+                    unsent.popleft()
+            except zmq.Again:
+                pass  # what was not taken stays first in line; `_arm` tries again soon
+            events = int(dealer.getsockopt(_EVENTS))
+            # A send may overlook a connection made within the last millisecond; asking does not.
+            if not unsent or not events & _POLLOUT:
+                break
+        if events & _POLLIN:
             self._loop.call_soon(self._read_commands)
 
     # -- time -------------------------------------------------------------------------------------------------

@@ -345,6 +345,8 @@ class Door:
                 self._out.send_multipart(frames, _DONTWAIT)
             except zmq.Again:
                 return False
+            if int(self._out.getsockopt(_EVENTS)) & _POLLIN:
+                self._loop.call_soon(self._read_subscriptions)
         return True
 
     def _read_subscriptions(self) -> None:

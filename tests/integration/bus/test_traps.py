@@ -29,7 +29,7 @@ from nerv.bus.peer_socket import Peer
 from nerv.bus.subscription import Event
 from nerv.errors import Disconnected, ErrorCode, NervError
 from nerv.messages import ActorRestart, Ok, PeerChanged, SupervisorStop, Tick
-from nerv.testing import RunningBus, running_bus
+from nerv.testing import OPEN_SECONDS, RunningBus, running_bus
 from tests.cluster import until
 
 
@@ -323,6 +323,33 @@ async def test_no_wake_up_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
             answers = [envelope for _ in range(1000) if (envelope := await raw.read()).kind is Kind.REPLY]
             assert len(answers) == 1000
         monkeypatch.undo()
+
+
+async def test_the_first_greeting_is_not_left_lying(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a send has refused goes out as soon as the socket is ready, without a timer."""
+    overlooked = 0
+
+    class Overlooking(zmq.Socket[bytes]):
+        """Its first sends overlook the connection, as libzmq's may: it looks for new ones once a millisecond."""
+
+        def send(self, *args: Any, **more: Any) -> Any:
+            nonlocal overlooked
+            if self.type == zmq.DEALER and overlooked < 3:
+                overlooked += 1
+                raise zmq.Again
+            return super().send(*args, **more)
+
+    loop = asyncio.get_running_loop()
+    real_later: Later = loop.call_later
+    async with running_bus() as bus:
+        monkeypatch.setattr(loop, "call_later", lambda _, *call: real_later(3600.0, *call))
+        with own_context() as context:
+            monkeypatch.setattr(context, "_socket_class", Overlooking)
+            peer = Peer(bus.endpoints, name="one", context=context)
+            await peer.open(OPEN_SECONDS)
+            await peer.close()
+        monkeypatch.undo()
+    assert overlooked == 3
 
 
 async def test_who_gives_up_waiting_loses_nothing(bus: RunningBus) -> None:
