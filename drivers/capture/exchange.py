@@ -30,7 +30,7 @@ from drivers.capture.rule import (
     WireReply,
     of_thoughts,
 )
-from drivers.capture.words import page_words, visible
+from drivers.capture.words import draws, page_words, visible
 
 MAX_HISTORY_CHARS = 24_000_000
 """Messages kept for replay; when full they are folded into candidates only, and `follow` offers nothing new."""
@@ -298,6 +298,12 @@ class Exchange:
             return None
         verdict = compare(text, page_text, known=True)
         return _reply(text, rule, verdict, self._reply_on, self._reader.seen) if verdict.ok else None
+
+    def drawn(self, page_text: str) -> bool:
+        """Whether a response that has ended gave, as HTML, what the page shows of the reply, to the last word."""
+        ended = {c.number for c in self.connections if c.transport == HTTP and c.ended and c.failure is None}
+        whole = (it for it in self._candidates() if it.share >= MAIN_SHARE and it.connection in ended)
+        return any(draws(it.text, page_text) for it in whole)
 
     def _seeded(self, candidates: list[Candidate], page_text: str) -> Iterator[Candidate]:
         """Joined pieces with a first piece that travelled just before them, under another path."""

@@ -112,6 +112,10 @@ class WireCapture:
         """
         return self._exchange.prove(page_text, part=part)
 
+    def drawn(self, page_text: str) -> bool:
+        """Whether a response that has ended gave, as HTML, what the page shows of the reply, to the last word."""
+        return self._exchange.drawn(page_text)
+
     def live_text(self) -> str | None:
         """The reply so far, by the rule given or found by ``follow``; None while nothing was found."""
         return self._exchange.live_text()

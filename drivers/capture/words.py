@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from html.parser import HTMLParser
 
 
 class Worth(IntEnum):
@@ -139,6 +140,70 @@ def is_html(text: str, page_text: str) -> bool:
     if shown == len(tags):
         return False
     return (len(tags) >= 2 and bool(re.match(r"\s*<", text))) or len(tags) > 2 + len(text) // 400
+
+
+TAIL_CHARS = 24
+"""What may follow a reply in a piece of HTML: a time, the names of some buttons."""
+_UNSEEN = frozenset({"script", "style", "template", "title"})
+_INLINE = frozenset(
+    {
+        "a",
+        "abbr",
+        "b",
+        "bdi",
+        "cite",
+        "code",
+        "del",
+        "em",
+        "i",
+        "ins",
+        "kbd",
+        "mark",
+        "s",
+        "small",
+        "span",
+        "strong",
+    }
+    | {"sub", "sup", "u", "wbr"}
+)
+
+
+class _Drawn(HTMLParser):
+    """The text that a page shows of HTML."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self._unseen = 0
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self._unseen += tag in _UNSEEN
+        self._between(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._unseen -= tag in _UNSEEN and self._unseen > 0
+        self._between(tag)
+
+    def _between(self, tag: str) -> None:
+        if tag not in _INLINE:
+            self.texts.append(" ")
+
+    def handle_data(self, data: str) -> None:
+        if not self._unseen:
+            self.texts.append(data)
+
+
+def draws(text: str, page_text: str) -> bool:
+    """Whether ``text`` is HTML of which ``page_text`` is the last part, but for a few characters."""
+    shown = "".join(word.text for word in page_words(page_text))
+    if not shown or "<" not in text:
+        return False
+    parser = _Drawn()
+    parser.feed(text)
+    parser.close()
+    whole = "".join(word.text for word in page_words("".join(parser.texts)))
+    at = whole.rfind(shown)
+    return at >= 0 and len(whole) - at - len(shown) <= TAIL_CHARS
 
 
 _MARKUP = re.compile(r"[\s*_~`#>|\\\u200b\u200c\u200d\ufeff-]+|\]\([^)]*\)|\[")

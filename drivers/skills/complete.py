@@ -42,6 +42,7 @@ class Sign(StrEnum):
     COVERED = "covered"
     SAID_END = "said_end"
     CARRIER_ENDED = "carrier_ended"
+    DRAWN = "drawn"
     INDICATOR_GONE = "indicator_gone"
     QUIET = "quiet"
 
@@ -76,6 +77,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     carrier_ended: bool = False
     """The reply is not known on the wire, but the answer to the request that carried the prompt came in pieces
     while the text grew, and has ended."""
+    drawn: bool = False
+    """A response that has ended gave, as HTML, all that the page shows of the reply."""
     wire_text: bool = False
     wire_quiet: float | None = None
     """Since the reply last grew on the wire, or, where it is not known there, since a streamed byte; None: never."""
@@ -112,6 +115,7 @@ def signs_of(facts: Facts) -> tuple[Sign, ...]:
         (Sign.ACTIONS, facts.actions),
         (Sign.SAID_END, facts.said_end),
         (Sign.CARRIER_ENDED, facts.carrier_ended),
+        (Sign.DRAWN, facts.drawn),
         (Sign.INDICATOR_GONE, facts.indicator_gone),
         (Sign.COVERED, facts.covered and facts.wire_ended),
     )

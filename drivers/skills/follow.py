@@ -62,7 +62,7 @@ async def follow(
     ``tick`` is called at every look: on each report of the page, and every ``LIVENESS_SECONDS`` at least.
     """
     proof: WireReply | None = None
-    ahead = False
+    ahead = drawn = False
     proved_at = 0.0
     proved_for: tuple[str, int, int] | None = None
     adopted_for: tuple[str, int, int] | None = None
@@ -83,6 +83,7 @@ async def follow(
                 proof = exchange.page.capture.prove(exchange.text) if exchange.text else None
                 live = exchange.page.capture.live_text() or ""
                 ahead = proof is None and exchange.learned_rule and shows_beginning(exchange.text, live)
+                drawn = proof is None and not live and stands and exchange.page.capture.drawn(exchange.text)
                 proved_at = exchange.now
                 pause = max(PROVE_ENDED_SECONDS, PROVE_SHARE * (proved_at - began))
             if proof is None and key == proved_for and stands and over and adopted_for != key:
@@ -93,7 +94,7 @@ async def follow(
         known = proved_for is not None and proved_for[0] == exchange.text
         # What ended may be another stream of the kind: the one that carries the reply must have.
         covered = proof is not None and known and not (proof.open and facts.wire_ended)
-        facts = msgspec.structs.replace(facts, covered=covered, ahead=ahead)
+        facts = msgspec.structs.replace(facts, covered=covered, ahead=ahead, drawn=drawn and known)
         alert = _alert(exchange)
         verdict = decide(facts)
         if verdict is not Verdict.WAIT:

@@ -33,7 +33,6 @@ OTHER = {
 UNPROVEN = {
     ("socket_silent_end", "What is an actor?"),
     ("socket_silent_end", "short and sweet"),
-    ("html_only", "short and sweet"),
 }
 """Nothing on the wire or on the page tells that these replies are complete."""
 HTML_ONLY = {"html_only", "plain_form"}

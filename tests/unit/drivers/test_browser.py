@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import playwright
 import pytest
 
-from drivers.browser import BrowserConfig, find_browser
+from drivers.browser import FEATURES_OFF, BrowserConfig, find_browser
 from nerv.errors import NervError
 
 
@@ -42,3 +44,21 @@ def test_the_marker_is_on_the_command_line() -> None:
 def test_the_sandbox_is_left_alone_when_asked() -> None:
     assert "--no-sandbox" not in BrowserConfig(no_sandbox=False).arguments()
     assert "--no-sandbox" in BrowserConfig(no_sandbox=True).arguments()
+
+
+def test_what_playwright_turns_off_stays_off() -> None:
+    """Chromium takes the last switch of the kind, which is ours: after an update of Playwright, add what is new."""
+    bundle = Path(playwright.__file__).parent / "driver/package/lib/coreBundle.js"
+    block = re.search(r"disabledFeatures = \[(.*?)\]\.filter", bundle.read_text("utf-8"), re.DOTALL)
+    assert block is not None
+    theirs = set(re.findall(r'^\s*"(\w+)",?$', block[1], re.MULTILINE))
+    assert len(theirs) > 10
+    assert theirs <= set(FEATURES_OFF)
+
+
+def test_features_turned_off_by_the_configuration_are_added() -> None:
+    config = BrowserConfig(extra_args=("--disable-features=Mine,Other", "--lang=de"))
+    switches = [each for each in config.arguments() if each.startswith("--disable-features=")]
+    assert len(switches) == 1
+    assert set(switches[0].partition("=")[2].split(",")) == {*FEATURES_OFF, "Mine", "Other"}
+    assert "--lang=de" in config.arguments()

@@ -631,3 +631,33 @@ def test_one_piece_of_many_is_no_part_of_its_own() -> None:
         )
         is not None
     )
+
+
+HTML = (
+    "<h2>Ants</h2><p>An <b>ant</b> walks, a b<i>ee</i> flies, and both are home</p><ul><li>Wax<li>Honey</ul>"
+)
+DRAWN = "Ants\nAn ant walks, a bee flies, and both are home\nWax\nHoney"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (f"<div class=q>{PROMPT}</div><div>{HTML}</div><time>12:40</time>", "text/html; charset=utf-8"),
+        (json.dumps({"html": HTML, "id": 7}), "application/json"),
+        (sse(*({"html": part} for part in prefixes(HTML, 30))), "text/event-stream"),
+        (sse(*({"html": part} for part in cut(HTML))), "text/event-stream"),
+    ],
+    ids=["document", "in JSON", "growing", "in pieces"],
+)
+def test_what_the_page_draws_of_html_is_known_to_have_ended(body: str, content_type: str) -> None:
+    exchange = heard(body, content_type=content_type)
+    assert exchange.drawn(DRAWN)
+    assert not exchange.drawn(DRAWN + " And more.")
+    assert not exchange.drawn("Ants\nAn ant walks"), "a typewriter has only begun"
+    for connection in exchange.connections:
+        connection.ended = False
+    assert not exchange.drawn(DRAWN)
+
+
+def test_markdown_is_not_taken_for_html() -> None:
+    assert not heard(sse(*cut("Words, and no tags: a > b."))).drawn("Words, and no tags: a > b.")

@@ -166,7 +166,7 @@ def test_quiet_counts_later_while_something_new_turns_on_the_page() -> None:
     assert decide(facts(quiet=10.1, spinning=True)) is Verdict.UNPROVEN
 
 
-@pytest.mark.parametrize("sign", ["said_end", "carrier_ended"])
+@pytest.mark.parametrize("sign", ["said_end", "carrier_ended", "drawn"])
 def test_a_wire_that_tells_its_end_is_a_sign(sign: str) -> None:
     assert decide(facts(quiet=0.5, **{sign: True})) is Verdict.WAIT
     assert decide(facts(quiet=1.1, **{sign: True})) is Verdict.COMPLETE
