@@ -166,8 +166,18 @@ class _Flow:
                 Timings(settle=ready - start, compose=typed - ready, submit=taken - typed),
                 (f"accepted:{proof}",),
             )
+        except Trouble as failing:
+            raise await self._as_refused(failing) from failing
         finally:
             await exchange.end()
+
+    async def _as_refused(self, failing: Trouble) -> Trouble:
+        """The same trouble; proved, if it is, that the server took the prompt from no request."""
+        outgoing, capture = self.page.outgoing, self.page.capture
+        if failing.error.refused or not outgoing.refused(capture.activity().http_errors):
+            return failing
+        await self.page.close()  # or it might try again by itself
+        return failing.refused() if outgoing.refused(capture.activity().http_errors) else failing
 
     async def harvest(self, resume: Resume) -> ChatResult | None:
         """The reply to a prompt that was sent before; None: the page is proved not to have taken it."""

@@ -5,10 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+from collections import Counter
+from collections.abc import Sequence
 from urllib.parse import quote, quote_plus
 
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Request, WebSocket
+
+from drivers.trouble import REFUSALS, HttpFailure
 
 MAX_BODY = 4_000_000
 """Bytes of one request that are searched; a longer one counts as carrying the prompt."""
@@ -23,8 +27,10 @@ class OutgoingWatch:
 
     def __init__(self, page: Page) -> None:
         self.carried = False
-        self.carriers: set[str] = set()
-        """Addresses of the requests that carried the prompt."""
+        self.carriers: Counter[str] = Counter()
+        """Addresses of the requests that carried the prompt, and how many each."""
+        self.unanswerable = False
+        """The prompt may have gone out in another way than by a request with an answer."""
         self.by_document = False
         """The prompt went out with a request for a new document, as a form without a script sends it."""
         self.requests = 0
@@ -37,12 +43,18 @@ class OutgoingWatch:
 
     def begin(self, prompt: str) -> None:
         self.carried = False
-        self.carriers = set()
+        self.carriers = Counter()
+        self.unanswerable = False
         self.by_document = False
         self.requests = 0
         self._needles = needles(prompt)
         self._whole = prompt.strip().encode("utf-8", "surrogatepass")
         self._size = max(8, len(prompt) // 2)  # half: a page may pack it; below 8 bytes are heartbeats
+
+    def refused(self, failures: Sequence[HttpFailure]) -> bool:
+        """Whether each request that carried the prompt was answered with a refusal: then nobody has it."""
+        answers = Counter(failure.url for failure in failures if failure.status in REFUSALS)
+        return bool(self.carriers) and not self.unanswerable and self.carriers <= answers
 
     def _request(self, request: Request) -> None:
         try:
@@ -51,19 +63,19 @@ class OutgoingWatch:
             body = request.post_data_buffer or b""
             self._count(body)
             if self._search(body + b"&") or self._search(request.url.encode() + b"&"):
-                self.carriers.add(request.url)
+                self.carriers[request.url] += 1
                 self.by_document = self.by_document or request.is_navigation_request()
         except (PlaywrightError, UnicodeError):
-            self.carried = True  # a body that cannot be read may be the one
+            self.carried = self.unanswerable = True  # a body that cannot be read may be the one
 
     def _socket(self, socket: WebSocket) -> None:
         socket.on("framesent", self._frame)
 
     def _frame(self, payload: str | bytes) -> None:
-        if self._needles and not self.carried:
+        if self._needles and not self.unanswerable:
             body = payload.encode("utf-8", "surrogatepass") if isinstance(payload, str) else payload
             self._count(body)
-            self._search(body)
+            self.unanswerable = self._search(body)
 
     def _count(self, body: bytes) -> None:
         if len(body) >= self._size:

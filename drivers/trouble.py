@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from email.utils import parsedate_to_datetime
 
 import msgspec
 
@@ -10,10 +11,7 @@ from kernel.tasks import Stage, TaskError, TroubleKind
 
 
 class Trouble(Exception):
-    """An attempt failed. ``error.stage`` says how far the prompt came at this attempt.
-
-    SUBMIT_REFUSED with stage NONE means: proved that the page did not take the prompt, so it may be sent again.
-    """
+    """An attempt failed. ``error.stage`` says how far the prompt came at this attempt."""
 
     def __init__(self, error: TaskError) -> None:
         super().__init__(f"{error.kind}: {error.reason}")
@@ -29,6 +27,10 @@ class Trouble(Exception):
             self if self.error.stage is stage else Trouble(msgspec.structs.replace(self.error, stage=stage))
         )
 
+    def refused(self) -> Trouble:
+        """The same trouble, with the proof that nobody has the prompt."""
+        return Trouble(msgspec.structs.replace(self.error, stage=Stage.NONE, refused=True))
+
 
 def trouble(
     kind: TroubleKind, reason: str, *, stage: Stage = Stage.NONE, retry_after: float | None = None
@@ -41,10 +43,26 @@ RATE_LIMIT_SECONDS = 60.0
 
 
 class HttpFailure(msgspec.Struct, frozen=True, kw_only=True):
-    """A request of the page that was answered with an error status."""
+    """A request of the page that was answered with an error status. ``retry_after``: seconds, if it named them."""
 
     status: int
     url: str
+    retry_after: float | None = None
+
+
+REFUSALS = frozenset({401, 403, 429})
+"""With these a server says that it has not done what was asked."""
+
+
+def retry_after(header: str, now: float) -> float | None:
+    """The seconds that a ``Retry-After`` header asks for: a number, or a date. ``now``: seconds since the epoch."""
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(header).timestamp() - now)
+    except (ValueError, OverflowError):
+        return None
 
 
 def from_http(failures: Sequence[HttpFailure], *, said_prompt: bool) -> Trouble | None:
@@ -56,7 +74,8 @@ def from_http(failures: Sequence[HttpFailure], *, said_prompt: bool) -> Trouble 
     for failure in reversed(failures):
         where = f"HTTP {failure.status} from {failure.url[:120]}"
         if failure.status == 429:
-            return trouble(TroubleKind.RATE_LIMIT, where, retry_after=RATE_LIMIT_SECONDS)
+            wait = RATE_LIMIT_SECONDS if failure.retry_after is None else failure.retry_after
+            return trouble(TroubleKind.RATE_LIMIT, where, retry_after=wait)
         if not said_prompt:
             continue
         if failure.status in (401, 403):

@@ -125,15 +125,9 @@ def delay(rule: FailureRule, *, failures: int, error: TaskError, jitter: float) 
 
 
 def _stage_after(task: Task, error: TaskError) -> Stage | None:
-    """Forget the stage only where the page is proved not to have the prompt: it refused to take it, and the error
-    says so by its stage NONE. A refusal that is not certain has the stage SUBMITTED.
-
-    A prompt that was seen as a turn of the user (ACCEPTED) stays accepted, whatever a later error says.
-    """
-    if task.stage.rank < Stage.SUBMITTED.rank:
-        return Stage.NONE
-    refused = error.kind is TroubleKind.SUBMIT_REFUSED and error.stage is Stage.NONE
-    if task.stage is Stage.SUBMITTED and refused:
+    """Forget the stage only where it is proved that the prompt was not taken, also where the page showed it as a
+    turn of the user already: many draw it before the server answers."""
+    if task.stage.rank < Stage.SUBMITTED.rank or error.refused:
         return Stage.NONE
     return None
 

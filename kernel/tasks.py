@@ -88,12 +88,17 @@ class TroubleKind(StrEnum):
 
 
 class TaskError(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why an attempt failed. ``retry_after`` in seconds, where the page named one."""
+    """Why an attempt failed. ``retry_after`` in seconds, where the page named one.
+
+    ``refused``: it is proved that the prompt was not taken, so it may be sent again: the page kept it in its input
+    and nothing went out, or every request that carried it was answered with a refusal.
+    """
 
     kind: TroubleKind
     reason: str
     stage: Stage = Stage.NONE
     retry_after: float | None = None
+    refused: bool = False
     forensics: str | None = None
 
 

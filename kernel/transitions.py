@@ -90,7 +90,7 @@ def stage(
                 code=ErrorCode.CONFLICT,
                 reason=f"the prompt is {task.stage} already and cannot become {to}",
                 field="stage",
-                fix="harvest the reply; if the page is proved not to have the prompt, report submit_refused",
+                fix="harvest the reply; where it is proved that nobody took the prompt, settle with stage none",
             ),
             event=_event(task, f"refused:{task.stage}→{to}", by=held.owner, now=now),
         )

@@ -31,6 +31,7 @@ from drivers.capture.rule import (
     of_thoughts,
 )
 from drivers.capture.words import draws, page_words, visible
+from drivers.trouble import HttpFailure
 
 MAX_HISTORY_CHARS = 24_000_000
 """Messages kept for replay; when full they are folded into candidates only, and `follow` offers nothing new."""
@@ -59,7 +60,7 @@ class Exchange:
     on_delta: Callable[[WireDelta], None] | None = None
     began_at: float = 0.0
     connections: list[Connection] = field(default_factory=list)
-    http_errors: list[tuple[int, str]] = field(default_factory=list)
+    http_errors: list[HttpFailure] = field(default_factory=list)
     waiting: dict[str, str] = field(default_factory=dict)
     """Requests sent since then whose response has not begun: id to address."""
     overflowed: dict[str, None] = field(default_factory=dict)

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from drivers.trouble import HttpFailure
+
 HTTP = "http"
 WEBSOCKET = "websocket"
 
@@ -98,7 +100,7 @@ class WireActivity:
     ``reply_ended``: the stream the live text comes from has ended (None: no such stream is known, or it is a
     socket, which never ends). ``failed``: (url, error) of responses that broke off; ``cancelled``: those the page
     itself gave up, which many do when all is said. ``waiting``: addresses of requests sent since
-    then that are not answered yet. ``http_errors``: (status, url). ``closed``: (url, close code where it was
+    then that are not answered yet. ``closed``: (url, close code where it was
     seen) of sockets that closed.
     """
 
@@ -116,7 +118,7 @@ class WireActivity:
     failed: tuple[tuple[str, str], ...] = ()
     cancelled: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
-    http_errors: tuple[tuple[int, str], ...] = ()
+    http_errors: tuple[HttpFailure, ...] = ()
     closed: tuple[tuple[str, int | None], ...] = ()
     overflowed: tuple[str, ...] = field(default=())
     """Bounds that were hit: what was dropped can no longer be proved."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import functools
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from drivers.capture.connection import Connection
 from drivers.capture.exchange import CANCELLED, Exchange
 from drivers.capture.rule import HTTP, WEBSOCKET, StreamRule, WireActivity, WireDelta, WireReply
 from drivers.capture.worker import Session, WorkerSession
+from drivers.trouble import HttpFailure, retry_after
 
 CALL_SECONDS = 10.0
 MAX_ERRORS = 50
@@ -240,9 +242,11 @@ class WireCapture:
         if event["type"] not in _READ_TYPES:
             return
         url, status = str(response["url"]), int(response["status"])
-        if status >= 400 and event["type"] != "Other":  # icons and the like
-            self._exchange.http_errors = [*self._exchange.http_errors[-49:], (status, url)]
         headers = {str(k).lower(): str(v) for k, v in response.get("headers", {}).items()}
+        if status >= 400 and event["type"] != "Other":  # icons and the like
+            wait = retry_after(headers.get("retry-after", ""), time.time())
+            failure = HttpFailure(status=status, url=url, retry_after=wait)
+            self._exchange.http_errors = [*self._exchange.http_errors[-49:], failure]
         content_type = headers.get("content-type", response.get("mimeType", "")).lower()
         if url.startswith(("data:", "blob:")) or any(mark in content_type for mark in _SKIP_CONTENT):
             return

@@ -12,7 +12,7 @@ from drivers.guard import guarded
 from drivers.skills.complete import FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
 from drivers.text import final_text
-from drivers.trouble import HttpFailure, Trouble, from_http, trouble
+from drivers.trouble import Trouble, from_http, trouble
 from kernel.tasks import Finish, ReplySource, Stage, TroubleKind
 
 LIVENESS_SECONDS = 2.0
@@ -146,8 +146,7 @@ def _alert(exchange: Exchange) -> str:
 def _refused(exchange: Exchange) -> Trouble | None:
     """The request that carried the prompt was answered with an error status: what the page shows is no reply."""
     carriers = exchange.page.outgoing.carriers
-    errors = exchange.page.capture.activity().http_errors
-    failures = [HttpFailure(status=status, url=url) for status, url in errors if url in carriers]
+    failures = [it for it in exchange.page.capture.activity().http_errors if it.url in carriers]
     return from_http(failures, said_prompt=True)
 
 
@@ -163,7 +162,7 @@ def _raise_early(exchange: Exchange, facts: Facts, alert: str) -> None:
     if life < ALERT_SECONDS:
         return
     errors = exchange.page.capture.activity().http_errors
-    failing = from_http([HttpFailure(status=s, url=u) for s, u in errors], said_prompt=not facts.busy)
+    failing = from_http(errors, said_prompt=not facts.busy)
     if failing is not None:
         raise failing.at(Stage.ACCEPTED)
     if exchange.report is not None and exchange.report.passwords and not exchange.report.input.present:
@@ -179,7 +178,7 @@ def _ending(exchange: Exchange, facts: Facts, verdict: Verdict, alert: str) -> E
     if refused is not None:
         raise refused.at(Stage.ACCEPTED)
     if verdict in (Verdict.EMPTY, Verdict.SILENT):
-        failing = from_http([HttpFailure(status=s, url=u) for s, u in errors], said_prompt=True)
+        failing = from_http(errors, said_prompt=True)
         if failing is not None:
             raise failing.at(Stage.ACCEPTED)
         if alert:

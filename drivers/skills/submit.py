@@ -9,7 +9,7 @@ from drivers.recipes.recipe import Locator, SendWay
 from drivers.skills.compose import Held, Match, compose, match, read_input
 from drivers.skills.exchange import Exchange
 from drivers.skills.press import press
-from drivers.trouble import HttpFailure, Trouble, from_http, trouble
+from drivers.trouble import Trouble, from_http, trouble
 from kernel.tasks import Stage, TroubleKind
 
 EVIDENCE_SECONDS = 2.5
@@ -73,8 +73,8 @@ async def submit(
 ) -> tuple[SendWay, str]:
     """Send it, the first way first; another only while it is certain that the last one did nothing.
 
-    Returns the way that worked and the evidence. Raises Trouble: SUBMIT_REFUSED with stage NONE where the input
-    still holds the whole prompt and nothing went out, with stage SUBMITTED where that is not certain.
+    Returns the way that worked and the evidence. Raises Trouble: SUBMIT_REFUSED, proved where the input still
+    holds the whole prompt and nothing went out, with stage SUBMITTED where that is not certain.
     """
     tried: list[str] = []
     for number, way in enumerate(ways):
@@ -112,11 +112,10 @@ async def submit(
             )
     failing = _http_trouble(exchange)
     if failing is not None:
-        raise failing.at(Stage.NONE)
+        raise failing.refused()
     how = ", ".join(tried) or "nothing to press was found"
-    raise trouble(
-        TroubleKind.SUBMIT_REFUSED, f"the input still holds the whole prompt ({how})", stage=Stage.NONE
-    )
+    reason = f"the input still holds the whole prompt ({how})"
+    raise trouble(TroubleKind.SUBMIT_REFUSED, reason).refused()
 
 
 async def _held(exchange: Exchange, frame: Frame, inputs: tuple[Locator, ...]) -> Held:
@@ -142,5 +141,4 @@ async def _await_evidence(exchange: Exchange, prompt: str, seconds: float) -> st
 
 
 def _http_trouble(exchange: Exchange) -> Trouble | None:
-    errors = exchange.page.capture.activity().http_errors
-    return from_http([HttpFailure(status=status, url=url) for status, url in errors], said_prompt=True)
+    return from_http(exchange.page.capture.activity().http_errors, said_prompt=True)

@@ -127,7 +127,7 @@ async def test_activity_tells_streams_that_broke_off_and_were_refused(page: Page
     await until(lambda: bool(capture.activity().failed) and capture.activity().open_streams == 0)
     seen = capture.activity()
     assert [url.rpartition("/")[2] for url, _ in seen.failed] == ["cut"]
-    assert [(status, url.rpartition("/")[2]) for status, url in seen.http_errors] == [(429, "refused")]
+    assert [(it.status, it.url.rpartition("/")[2]) for it in seen.http_errors] == [(429, "refused")]
     await capture.detach()
 
 

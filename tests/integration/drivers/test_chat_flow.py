@@ -133,7 +133,6 @@ async def test_a_prompt_that_the_page_is_proved_not_to_have_taken_is_sent(
 @pytest.mark.parametrize(
     ("prompt", "kind"),
     [
-        ("ratelimit please", TroubleKind.RATE_LIMIT),
         ("empty please", TroubleKind.EMPTY_REPLY),
         ("hang please", TroubleKind.PAGE_FROZEN),
     ],
@@ -146,6 +145,23 @@ async def test_what_goes_wrong_is_told_apart(
         await ask(session, recipe, prompt)
     assert caught.value.kind is kind
     assert caught.value.error.stage is Stage.ACCEPTED
+
+
+async def test_a_prompt_that_the_server_refused_may_be_sent_again(
+    session: BrowserSession, playground: Playground
+) -> None:
+    """The page has drawn the turn already; the answer to the request says that nobody has the prompt."""
+    recipe = await discover(session, playground.url)
+    with pytest.raises(Trouble) as caught:
+        await ask(session, recipe, "ratelimit:1 hello", watcher := Watcher())
+    assert watcher.stages[-1] is Stage.ACCEPTED
+    error = caught.value.error
+    assert (error.kind, error.stage, error.refused) == (TroubleKind.RATE_LIMIT, Stage.NONE, True)
+    assert error.retry_after == 2.0, "as the server asked"
+    assert (await ask(session, recipe, "ratelimit:1 hello")).text == reply_for("ratelimit:1 hello")
+    stats = await playground.stats()
+    assert list(stats.refused.values()) == [1]
+    assert list(stats.received.values()) == [1, 1]
 
 
 @pytest.mark.parametrize("fault", ["cut", "error"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from drivers.outgoing import needles
-from drivers.trouble import HttpFailure, PageFacts, from_http, from_page
+from drivers.trouble import HttpFailure, PageFacts, from_http, from_page, retry_after
 from kernel.tasks import TroubleKind
 
 
@@ -24,6 +24,23 @@ from kernel.tasks import TroubleKind
 def test_http_failures(status: int, asked: bool, kind: TroubleKind | None) -> None:
     found = from_http([HttpFailure(status=status, url="http://x/api")], said_prompt=asked)
     assert (found.kind if found else None) is kind
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        (" 120 ", 120.0),
+        ("Thu, 01 Jan 1970 00:17:40 GMT", 60.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-3", None),
+        ("", None),
+        ("9" * 400, 999_999_999.0),
+    ],
+)
+def test_how_long_a_server_asks_to_wait(header: str, seconds: float | None) -> None:
+    assert retry_after(header, 1000.0) == seconds
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,12 @@ from tests.unit.kernel.make import NOW, running
 
 
 def error(
-    kind: TroubleKind = TroubleKind.NO_REPLY, retry_after: float | None = None, stage: Stage = Stage.NONE
+    kind: TroubleKind = TroubleKind.NO_REPLY,
+    retry_after: float | None = None,
+    stage: Stage = Stage.NONE,
+    refused: bool = False,
 ) -> TaskError:
-    return TaskError(kind=kind, reason="as it was", retry_after=retry_after, stage=stage)
+    return TaskError(kind=kind, reason="as it was", retry_after=retry_after, stage=stage, refused=refused)
 
 
 def test_every_kind_of_trouble_has_a_rule() -> None:
@@ -59,7 +62,7 @@ def test_no_time_left_is_a_deadline_that_names_the_trouble_before_it() -> None:
     ("stage", "kind", "kept"),
     [
         (Stage.TYPED, TroubleKind.NO_REPLY, Stage.NONE),
-        (Stage.SUBMITTED, TroubleKind.SUBMIT_REFUSED, Stage.NONE),
+        (Stage.SUBMITTED, TroubleKind.SUBMIT_REFUSED, None),
         (Stage.SUBMITTED, TroubleKind.NO_REPLY, None),
         (Stage.SUBMITTED, TroubleKind.PAGE_CRASHED, None),
         (Stage.ACCEPTED, TroubleKind.SUBMIT_REFUSED, None),
@@ -72,10 +75,10 @@ def test_a_stage_is_forgotten_only_where_the_page_cannot_have_the_prompt(
     assert decide(running(stage=stage), error(kind), now=NOW, jitter=0.5).stage is kept
 
 
-def test_a_refusal_that_is_not_certain_forgets_nothing() -> None:
-    """The input no longer holds the prompt and nothing shows where it went: it may be at the page's owner."""
-    unsure = error(TroubleKind.SUBMIT_REFUSED, stage=Stage.SUBMITTED)
-    assert decide(running(stage=Stage.SUBMITTED), unsure, now=NOW, jitter=0.5).stage is None
+@pytest.mark.parametrize("stage", [Stage.SUBMITTED, Stage.ACCEPTED])
+@pytest.mark.parametrize("kind", [TroubleKind.SUBMIT_REFUSED, TroubleKind.RATE_LIMIT, TroubleKind.LOGIN_WALL])
+def test_a_proved_refusal_forgets_the_stage(stage: Stage, kind: TroubleKind) -> None:
+    assert decide(running(stage=stage), error(kind, refused=True), now=NOW, jitter=0.5).stage is Stage.NONE
 
 
 @given(
@@ -98,6 +101,7 @@ def test_a_delay_is_bounded_and_honours_the_page(
     st.sampled_from(TroubleKind),
     st.sampled_from(Stage),
     st.sampled_from(Stage),
+    st.booleans(),
     st.integers(0, 5),
     st.integers(0, 3),
     st.integers(1, 5),
@@ -107,17 +111,16 @@ def test_no_decision_can_send_a_prompt_twice(
     kind: TroubleKind,
     stage: Stage,
     told: Stage,
+    refused: bool,
     failures: int,
     losses: int,
     max_attempts: int,
     jitter: float,
 ) -> None:
     task = running(stage=stage, failures=failures, losses=losses, max_attempts=max_attempts)
-    found = decide(task, error(kind, stage=told), now=NOW, jitter=jitter)
+    found = decide(task, error(kind, stage=told, refused=refused), now=NOW, jitter=jitter)
     assert found.state in (TaskState.RETRY, TaskState.DEAD)
     if found.stage is Stage.NONE and stage.rank >= Stage.SUBMITTED.rank:
-        assert kind is TroubleKind.SUBMIT_REFUSED
-        assert stage is Stage.SUBMITTED
-        assert told is Stage.NONE
+        assert refused
     if found.state is TaskState.RETRY:
         assert NOW <= found.not_before < task.deadline
