@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shutil
 import tempfile
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from drivers.playground import Pace, launch, reply_for
-from tests.chat_uis.frontends import QUICK, frontend
+from tests.chat_uis.frontends import QUICK, frontend, names
 from tests.cluster import Cluster
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -20,7 +21,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 PACE = Pace(chunks=20, seconds=0.8, pause=2.0)
 ONE_LINE = ("What is an actor?", "code of a queue", "unicode please")
 PROMPTS = (*ONE_LINE, "two lines\nof a prompt")
+WANTED = names() if os.environ.get("NERV_LAB_ALL") else QUICK
 HTML_ONLY = frozenset({"nicegui"})
+LINE_INPUTS = frozenset({"dash", "eventsource", "mesop", "socketio", "webchat"})
+"""An `input` holds one line only: these are asked in one line."""
+EDITORS = ("tiptap", "quill", "lexical", "lexical_rich", "slate", "draft", "codemirror")
 PLAYGROUNDS = (
     "?via=eventsource",
     "?via=ws&ui=contenteditable",
@@ -57,11 +62,11 @@ def _words(markdown: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"```\w*", "", markdown))
 
 
-@pytest.mark.parametrize("name", [name for name in QUICK if name not in HTML_ONLY])
+@pytest.mark.parametrize("name", [name for name in WANTED if name not in HTML_ONLY])
 async def test_a_front_end_answers_with_the_markdown_its_backend_sent(running: Cluster, name: str) -> None:
     async with frontend(name, pace=PACE) as page:
         await running.check("provider", "add", page.url, "--name", name)
-        for prompt, answer in await _ask_all(running, name):
+        for prompt, answer in await _ask_all(running, name, ONE_LINE if name in LINE_INPUTS else PROMPTS):
             assert answer.rstrip("\n") == page.expected(prompt).rstrip("\n"), prompt
             assert page.times_received(prompt) == 1, prompt
 
@@ -79,6 +84,18 @@ async def test_a_page_that_gets_only_html_is_answered_with_the_same_words(
         for prompt, answer in await _ask_all(running, name, ONE_LINE):
             assert _words(answer) == _words(page.expected(prompt)), prompt
             assert page.times_received(prompt) == 1, prompt
+
+
+@pytest.mark.skipif("editors" not in WANTED, reason="of the extra set: NERV_LAB_ALL=1")
+async def test_editors_get_the_prompt_as_it_is(running: Cluster) -> None:
+    async with frontend("editors", pace=PACE) as page:
+        for editor in EDITORS:
+            await running.check("provider", "add", f"{page.url}?editor={editor}", "--name", editor)
+            for prompt in PROMPTS:
+                asked = f"{prompt} ({editor})"
+                answer = await running.check("ask", editor, asked, "--timeout", "120")
+                assert answer.rstrip("\n") == page.expected(asked).rstrip("\n"), (editor, prompt)
+                assert page.received()[asked] == 1, (editor, prompt)
 
 
 @pytest.mark.parametrize("variant", PLAYGROUNDS)

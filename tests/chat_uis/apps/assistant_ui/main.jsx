@@ -22,8 +22,7 @@ const model = {
       const records = (rest + value).split("\n\n");
       rest = records.pop();
       for (const record of records) {
-        if (record === "data: [DONE]") return;
-        text += JSON.parse(record.slice(6)).choices[0].delta.content;
+        if (record !== "data: [DONE]") text += JSON.parse(record.slice(6)).choices[0].delta.content;
       }
       yield { content: [{ type: "text", text }] };
     }
