@@ -45,7 +45,7 @@ from nerv.settings import decode_settings
 DATABASE_NAME = "tasks.db"
 SWEEP_SECONDS = 1.0
 MAX_PAGE = 1_000
-NAMES_SECONDS = 1.0
+READ_SECONDS = 1.0
 """How long the names of providers are taken as known before the folders are read again."""
 
 
@@ -53,26 +53,38 @@ class QueueSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """The queue takes no settings yet; whatever is given is refused by name."""
 
 
-class ProviderNames:
-    """The names of the recipes, read at most once a second; at once where a name is not among them."""
+class Providers:
+    """What of the recipes the queue must know, read at most once a second; at once where a name is not known."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
         self._names: frozenset[str] = frozenset()
+        self._one_thread: frozenset[str] = frozenset()
         self._until = 0.0
 
     def known(self, name: str) -> frozenset[str]:
-        now = time.monotonic()
-        if now >= self._until or name not in self._names:
-            self._names = frozenset(self._catalog.names())
-            self._until = now + NAMES_SECONDS
+        if name not in self._names:
+            self._until = 0.0
+        self._read()
         return self._names
+
+    def one_thread(self) -> frozenset[str]:
+        """Those whose tasks take turns."""
+        self._read()
+        return self._one_thread
+
+    def _read(self) -> None:
+        now = time.monotonic()
+        if now >= self._until:
+            self._names = frozenset(self._catalog.names())
+            self._one_thread = self._catalog.one_thread()
+            self._until = now + READ_SECONDS
 
 
 class QueueActor(Actor):
     async def start(self) -> None:
         decode_settings(self.settings, QueueSettings, actor=self.name)
-        self._providers = ProviderNames(Catalog(user=self.instance.recipes))
+        self._providers = Providers(Catalog(user=self.instance.recipes))
         self._counts = QueueCounts(states={})
         self._tasks = await SqliteTaskStore.open(self.instance.data / DATABASE_NAME)
         self.background(self._sweep(), name="sweep")
@@ -164,6 +176,7 @@ class QueueActor(Actor):
             without_providers=frozenset(message.without_providers),
             without_keys=frozenset(message.without_keys),
             only_keys=None if message.only_keys is None else frozenset(message.only_keys),
+            one_at_a_time=self._providers.one_thread(),
         )
         changed = await self._tasks.lease(
             owner=message.owner,

@@ -395,6 +395,7 @@ class ProviderAdded(Message, frozen=True, kw_only=True):
     send: str
     reply: str
     stream: str
+    turns: str
     proof: str
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace
 from playwright.async_api import Frame
 
 from drivers.discovery.probe import make_probe
+from drivers.discovery.thread import shows_prompt
 from drivers.guard import PageMoved
 from drivers.locate import Candidate, PageSnapshot, Step, rank_launchers, rank_sends, reply_locators_for
 from drivers.page import ChatPage, frame_address
@@ -38,6 +42,7 @@ from drivers.trouble import Trouble, trouble
 from kernel.tasks import Finish, TroubleKind
 from nerv.errors import NervError, invalid
 
+_log = logging.getLogger("nerv.discovery")
 DISCOVERY_SECONDS = 240.0
 FIND_SECONDS = 25.0
 MAX_INPUTS = 4
@@ -66,14 +71,33 @@ async def discover(
     """
     address = check_url(url)
     named = name or name_of(address)
-    lease = await session.lease(f"discovery:{named}", "default", None)
+    asked = make_probe(probe)
     try:
         async with asyncio.timeout(DISCOVERY_SECONDS):
-            return await _Discovery(lease.page, address, named, make_probe(probe)).run()
+            async with _new_page(session, named) as page:
+                recipe = await _Discovery(page, address, named, asked).run()
+                async with _new_page(session, named) as other:
+                    return replace(recipe, one_thread=await _one_thread(other, recipe, asked))
     except TimeoutError as late:
         raise trouble(TroubleKind.DEADLINE, f"{url}: not done within {DISCOVERY_SECONDS:g} s") from late
+
+
+@contextlib.asynccontextmanager
+async def _new_page(session: BrowserSession, name: str) -> AsyncIterator[ChatPage]:
+    lease = await session.lease(f"discovery:{name}", "default", None)
+    try:
+        yield lease.page
     finally:
         await session.release(lease, reuse=False)
+
+
+async def _one_thread(page: ChatPage, recipe: Recipe, asked: str) -> bool:
+    """Whether another page shows the probe. One that cannot be opened now says nothing: then tasks take turns."""
+    try:
+        return await shows_prompt(page, recipe, asked)
+    except (Trouble, TimeoutError) as failing:
+        _log.warning("%s: no second page to compare with: %s", recipe.name, failing)
+        return True
 
 
 def check_url(url: str) -> str:
@@ -270,8 +294,6 @@ class _Discovery:
     async def _learned(
         self, draft: Recipe, exchange: Exchange, ending: Ending, taken: Taken, way: SendWay, proof: str
     ) -> Recipe:
-        from msgspec.structs import replace
-
         if not taken.text.strip():
             raise trouble(TroubleKind.EMPTY_REPLY, "the probe was answered without a text")
         await self.page.call(exchange.frame, "look", into=bool)

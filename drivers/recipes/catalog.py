@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tempfile
@@ -27,9 +28,26 @@ class Catalog:
     def __init__(self, *, user: Path | None = None, shipped: Path | None = None) -> None:
         self._user = user
         self._shipped = shipped if shipped is not None else Path(str(files("drivers.recipes"))) / "shipped"
+        self._one_thread: dict[Path, tuple[int, bool]] = {}
+        """What was read of a file, and when that was changed."""
 
     def names(self) -> tuple[str, ...]:
         return tuple(sorted({path.stem for folder in self._folders() for path in folder.glob("*.toml")}))
+
+    def one_thread(self) -> frozenset[str]:
+        """The names of recipes whose pages all show one conversation; only files that changed are read."""
+        chosen: dict[str, Path] = {}
+        for folder in reversed(self._folders()):
+            chosen |= {path.stem: path for path in folder.glob("*.toml")}
+        before, self._one_thread = self._one_thread, {}
+        for path in chosen.values():
+            with contextlib.suppress(FileNotFoundError):  # removed meanwhile
+                changed = path.stat().st_mtime_ns
+                known = before.get(path)
+                self._one_thread[path] = (
+                    known if known is not None and known[0] == changed else (changed, _is_one_thread(path))
+                )
+        return frozenset(name for name, path in chosen.items() if self._one_thread.get(path, (0, False))[1])
 
     def get(self, name: str) -> Recipe:
         """Raises a NervError: UNKNOWN_PROVIDER with the known names, or INVALID with file, line and key."""
@@ -108,6 +126,13 @@ def check_name(name: str) -> None:
                 fix="Use up to 63 of a-z, 0-9, dot, dash and underscore, beginning with a letter or a digit.",
             )
         )
+
+
+def _is_one_thread(path: Path) -> bool:
+    try:
+        return read_recipe(path).one_thread
+    except NervError:
+        return False  # nothing can be asked of it; whoever tries is told what is wrong
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -108,6 +108,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     history: bool = False
     """The page lists its conversations by the beginning of their prompts (learned). Only then does the absence
     of a prompt from a list that is not empty prove that the page did not take it."""
+    one_thread: bool = False
+    """A new page shows the conversation of before (learned), so all prompts go into one: its tasks take turns, or
+    the answer to one could be taken for that to another."""
     models: tuple[str, ...] = ()
     proof: Proof | None = None
 
@@ -125,6 +128,9 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
             "stream": f"{self.stream.transport} {self.stream.framing} {self.stream.path}"
             if self.stream
             else "page only",
+            "turns": "one task at a time: every page shows the same conversation"
+            if self.one_thread
+            else "several tasks at a time",
             "proof": f"{proof.chars} characters by {proof.source}; signs: {', '.join(proof.signs)}"
             if proof
             else "none",

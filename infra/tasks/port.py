@@ -23,11 +23,15 @@ class Changed(msgspec.Struct, Generic[T], frozen=True):
 
 
 class LeaseFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which ready tasks may be leased; keys are ``provider/account``."""
+    """Which ready tasks may be leased; keys are ``provider/account``.
+
+    ``one_at_a_time``: providers of whose accounts each may have one leased task only.
+    """
 
     without_providers: frozenset[str] = frozenset()
     without_keys: frozenset[str] = frozenset()
     only_keys: frozenset[str] | None = None
+    one_at_a_time: frozenset[str] = frozenset()
 
     def admits(self, provider: str, account: str) -> bool:
         key = f"{provider}/{account}"

@@ -287,6 +287,8 @@ SELECT {COLUMNS} FROM tasks WHERE place = 1 AND provider = ? AND account = ?
 ORDER BY priority DESC, seq LIMIT ?
 """
 
+LEASED_OF_LANE = "SELECT 1 FROM tasks WHERE place = 5 AND provider = ? AND account = ? LIMIT 1"
+
 
 def _ready(connection: apsw.Connection, allowed: LeaseFilter, limit: int) -> list[Row]:
     """The ``limit`` first ready tasks, from the heads of all lanes that are allowed."""
@@ -295,7 +297,10 @@ def _ready(connection: apsw.Connection, allowed: LeaseFilter, limit: int) -> lis
     found: list[Row] = []
     for provider, account in _lanes(connection):
         if allowed.admits(provider, account):
-            rows = connection.execute(READY_OF_LANE, (provider, account, limit)).fetchall()
+            alone = provider in allowed.one_at_a_time
+            if alone and connection.execute(LEASED_OF_LANE, (provider, account)).fetchone():
+                continue
+            rows = connection.execute(READY_OF_LANE, (provider, account, 1 if alone else limit)).fetchall()
             found.extend(row_from(values) for values in rows)
     return heapq.nsmallest(limit, found, key=lambda row: (-row.task.priority, row.seq))
 

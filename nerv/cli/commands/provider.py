@@ -44,6 +44,7 @@ def add(
         ("send", added.send),
         ("reply", added.reply),
         ("stream", added.stream),
+        ("turns", added.turns),
         ("proof", added.proof),
         ("saved", added.path),
     ):

@@ -185,6 +185,7 @@ class Page:
             send="-",
             reply="-",
             stream="-",
+            turns="-",
             proof="-",
         )
 

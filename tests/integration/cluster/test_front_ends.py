@@ -15,6 +15,7 @@ import pytest
 from drivers.playground import Pace, launch, reply_for
 from tests.chat_uis.frontends import QUICK, frontend, names
 from tests.cluster import Cluster
+from tests.pages import trap_server
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -96,6 +97,16 @@ async def test_editors_get_the_prompt_as_it_is(running: Cluster) -> None:
                 answer = await running.check("ask", editor, asked, "--timeout", "120")
                 assert answer.rstrip("\n") == page.expected(asked).rstrip("\n"), (editor, prompt)
                 assert page.received()[asked] == 1, (editor, prompt)
+
+
+async def test_where_all_pages_show_one_conversation_tasks_take_turns(running: Cluster) -> None:
+    """Asked side by side, the answer to one prompt would be taken for that to another."""
+    async with trap_server(PACE) as server:
+        added = await running.nerv("provider", "add", server.url("plain_form"), "--name", "thread")
+        assert "one task at a time" in added.err
+        for prompt, answer in await _ask_all(running, "thread", ONE_LINE):
+            assert _words(answer) == _words(reply_for(prompt)), prompt
+            assert server.times("plain_form", prompt) == 1, prompt
 
 
 @pytest.mark.parametrize("variant", PLAYGROUNDS)

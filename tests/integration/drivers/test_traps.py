@@ -37,6 +37,8 @@ UNPROVEN = {
 """Nothing on the wire or on the page tells that these replies are complete."""
 HTML_ONLY = {"html_only", "plain_form"}
 """Their backends send no Markdown: what comes out must at least mean the same."""
+ONE_THREAD = {"plain_form"}
+"""Each page shows the same conversation, those opened later too."""
 INNER = {"decoy_frame": "frame_inner"}
 
 
@@ -70,6 +72,7 @@ async def ask(session: BrowserSession, recipe: Recipe, prompt: str) -> ChatResul
 
 async def answers_exactly(session: BrowserSession, server: TrapServer, page: str) -> None:
     recipe = await discover(session, server.url(page), name=page, probe=PROBE)
+    assert recipe.one_thread == (page in ONE_THREAD)
     for prompt in OTHER.get(page, PROMPTS):
         result = await ask(session, recipe, prompt)
         expected = reply_for(prompt)

@@ -148,6 +148,31 @@ async def test_a_lease_can_leave_out_and_single_out_accounts(store: TaskStore) -
     assert [task.id for task in await lease(store, 5)] == [first.id]
 
 
+async def test_where_tasks_take_turns_one_of_each_account_is_leased(store: TaskStore) -> None:
+    turns = LeaseFilter(one_at_a_time=frozenset({"thread"}))
+    for provider, account in (
+        ("thread", "a"),
+        ("thread", "a"),
+        ("thread", "b"),
+        ("free", "a"),
+        ("free", "a"),
+    ):
+        await submitted(store, provider=provider, account=account)
+    first = await lease(store, limit=10, allowed=turns)
+    assert sorted((task.provider, task.account) for task in first) == [
+        ("free", "a"),
+        ("free", "a"),
+        ("thread", "a"),
+        ("thread", "b"),
+    ]
+    assert await lease(store, limit=10, allowed=turns) == []
+    (held,) = [task for task in first if (task.provider, task.account) == ("thread", "a")]
+    assert held.lease is not None
+    await store.settle(done(held, held.lease.token), now=NOW)
+    (next_one,) = await lease(store, limit=10, allowed=turns)
+    assert (next_one.provider, next_one.account) == ("thread", "a")
+
+
 async def test_a_stale_token_changes_nothing_and_is_audited(store: TaskStore) -> None:
     await submitted(store)
     task, old = await lease_one(store)

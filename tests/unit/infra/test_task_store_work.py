@@ -131,6 +131,9 @@ COMMANDS: dict[str, Command] = {
     "lease without two providers": lambda store: lease(
         store, allowed=LeaseFilter(without_providers=frozenset({"p0", "p1"}))
     ),
+    "lease where two providers take turns": lambda store: lease(
+        store, allowed=LeaseFilter(one_at_a_time=frozenset({"p0", "p1"}))
+    ),
     "life": life,
     "keyed": keyed,
     "dependent": dependent,

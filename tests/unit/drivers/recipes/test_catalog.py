@@ -78,3 +78,21 @@ def test_a_name_that_cannot_be_a_file_is_refused(tmp_path: Path) -> None:
 def test_reading_recipes_needs_no_browser() -> None:
     code = "import sys, drivers.recipes; sys.exit('playwright' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_which_providers_show_one_conversation_is_read_again_only_when_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalog = Catalog(user=tmp_path)
+    assert catalog.one_thread() == frozenset()
+    catalog.save(RECIPE)
+    catalog.save(msgspec.structs.replace(RECIPE, name="thread", one_thread=True))
+    (tmp_path / "bad.toml").write_text("one_thread = \n")
+    assert catalog.one_thread() == {"thread"}
+    with monkeypatch.context() as patched:
+        patched.setattr("drivers.recipes.catalog.read_recipe", None)
+        assert catalog.one_thread() == {"thread"}, "nothing was read"
+    catalog.save(msgspec.structs.replace(RECIPE, one_thread=True))
+    assert catalog.one_thread() == {"mine", "thread"}
+    catalog.remove("mine")
+    assert catalog.one_thread() == {"thread"}
