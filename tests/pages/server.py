@@ -64,6 +64,8 @@ class _Backend:
         self.pace = pace
         self.state: TrapServer
         self.polls: dict[str, dict[str, object]] = {}
+        self.turns: list[dict[str, str]] = []
+        """The conversation that every visitor of `one_thread` sees."""
         self.forms: dict[str, str] = {}
         """The turns on the page of each visitor."""
         self.work: set[asyncio.Task[None]] = set()
@@ -84,6 +86,8 @@ class _Backend:
                 web.post("/p/{page}/whole", self.whole),
                 web.post("/p/{page}/start", self.start),
                 web.get("/p/{page}/poll", self.poll),
+                web.post("/p/{page}/say", self.say),
+                web.get("/p/{page}/thread", self.thread),
                 web.get("/p/{page}/ws", self.socket),
                 web.get("/p/{page}/binary", self.binary),
             ]
@@ -203,6 +207,23 @@ class _Backend:
 
     async def poll(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self.polls[request.query["run"]])
+
+    async def say(self, request: web.Request) -> web.StreamResponse:
+        prompt = (await request.json())["prompt"]
+        turn = {"who": "bot", "text": ""}
+        self.turns += [{"who": "me", "text": prompt}, turn]
+
+        async def write() -> None:
+            async for piece in self.pieces(request, prompt):
+                turn["text"] += piece
+
+        task = asyncio.create_task(write())
+        self.work.add(task)
+        task.add_done_callback(self.work.discard)
+        return web.json_response({})
+
+    async def thread(self, request: web.Request) -> web.StreamResponse:
+        return web.json_response({"turns": self.turns, "busy": bool(self.work)})
 
     async def socket(self, request: web.Request) -> web.StreamResponse:
         """Deltas, and no word of their end; a heartbeat every half second."""

@@ -37,7 +37,7 @@ UNPROVEN = {
 """Nothing on the wire or on the page tells that these replies are complete."""
 HTML_ONLY = {"html_only", "plain_form"}
 """Their backends send no Markdown: what comes out must at least mean the same."""
-ONE_THREAD = {"plain_form"}
+ONE_THREAD = {"plain_form", "one_thread"}
 """Each page shows the same conversation, those opened later too."""
 INNER = {"decoy_frame": "frame_inner"}
 
