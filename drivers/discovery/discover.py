@@ -36,6 +36,7 @@ from drivers.skills.compose import compose
 from drivers.skills.exchange import Exchange
 from drivers.skills.follow import Ending, Taken, follow, take
 from drivers.skills.heal import Count, best_inputs, locators_of
+from drivers.skills.report import tells_apart
 from drivers.skills.settle import Ready, clear_overlays, click, explain, may_launch
 from drivers.skills.submit import submit
 from drivers.trouble import Trouble, trouble
@@ -301,7 +302,7 @@ class _Discovery:
         settled = frozenset(report.added) if report is not None else frozenset()
         gone = frozenset(report.removed) if report is not None else frozenset()
         actions = bool(report and report.reply_controls) and not exchange.controls_while_growing
-        stop = tuple(sorted(exchange.busy_signatures - settled))
+        stop = tuple(sorted(filter(tells_apart, exchange.busy_signatures - settled)))
         history = False
         with contextlib.suppress(Trouble):
             link = await self.page.element(self.page.page.main_frame, "historyLink", self.probe)

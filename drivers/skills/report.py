@@ -71,6 +71,12 @@ def turn_controls(report: Report) -> int:
     return len(report.reply_controls) + report.inner_controls
 
 
+def tells_apart(signature: str) -> bool:
+    """Whether a control's signature names one kind: a bare box without label or icon may be anything."""
+    tag, label, icon, _ = signature.rsplit("|", 3)
+    return bool(label or icon) or tag in ("button", "input", "a")
+
+
 def utf16_prefix(text: str, units: int) -> str:
     """The first ``units`` UTF-16 code units of a text."""
     if units >= len(text) and text.isascii():

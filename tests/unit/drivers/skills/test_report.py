@@ -1,8 +1,10 @@
-"""Which parts of a page are tried as the reply, where what was taken for it is not proved."""
+"""What of a page's report counts: parts that are tried as the reply, controls that tell something."""
 
 from __future__ import annotations
 
-from drivers.skills.report import PARTS_TRIED, likely_parts
+import pytest
+
+from drivers.skills.report import PARTS_TRIED, likely_parts, tells_apart
 
 THOUGHTS = "They ask for something that I know well, so I can answer it at once."
 REPLY = "This is the reply of the page, as it came on the wire."
@@ -23,3 +25,19 @@ def test_where_a_rule_gave_a_text_parts_of_its_size_are() -> None:
 def test_only_a_few_are_tried() -> None:
     parts = tuple(f"one part of the page, number {number}" for number in range(40))
     assert len(likely_parts(parts, " ".join(parts[:4]), "", by_rule=False)) == PARTS_TRIED
+
+
+@pytest.mark.parametrize(
+    ("signature", "tells"),
+    [
+        ("button|Stop||on", True),
+        ("div|Stop||on", True),
+        ("div||svg:1a2b|on", True),
+        ("div|this | that||off", True),
+        ("button|||on", True),
+        ("div|||on", False),
+        ("span|||off", False),
+    ],
+)
+def test_a_bare_box_tells_nothing(signature: str, tells: bool) -> None:
+    assert tells_apart(signature) is tells
