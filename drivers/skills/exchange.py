@@ -344,14 +344,15 @@ class Exchange:
         text that the rule in use gave counts.
         """
         parts = await self.page.call(self.frame, "parts", into=tuple[str, ...])
-        known = self.page.capture.live_text() or ""
+        # A rule found in this very exchange may have found a label of the page ("Assistant"): it proves no part.
+        known = (self.page.capture.live_text() or "") if self.learned_rule else ""
         best: tuple[tuple[bool, bool, int], int] | None = None
         for index, text in likely_parts(parts, self.text, known, by_rule=by_rule):
             await asyncio.sleep(0)  # a comparison takes a while, and other pages wait
             proof = self.page.capture.prove(text, part=True)
             if proof is None or (by_rule and proof.text != known):
                 continue
-            live, streamed = proof.text == known, proof.steps > 1
+            live, streamed = bool(known) and proof.text == known, proof.steps > 1
             rank = (live, streamed, index if live or streamed else len(text))
             if best is None or rank > best[0]:
                 best = (rank, index)

@@ -41,3 +41,7 @@ def test_only_a_few_are_tried() -> None:
 )
 def test_a_bare_box_tells_nothing(signature: str, tells: bool) -> None:
     assert tells_apart(signature) is tells
+
+
+def test_where_no_rule_is_known_a_label_is_no_part() -> None:
+    assert likely_parts(("Assistant\n●", REPLY), ALL, "", by_rule=False) == [(1, REPLY)]
