@@ -28,6 +28,9 @@ HTML_ONLY = {"nicegui": ONE_LINE, "panel": ONE_LINE[:2]}
 LINE_INPUTS = frozenset({"dash", "eventsource", "mesop", "socketio", "webchat"})
 """An `input` holds one line only: these are asked in one line."""
 EDITORS = ("tiptap", "quill", "lexical", "lexical_rich", "slate", "draft", "codemirror")
+ADDRESSES = [name for name in WANTED if name not in HTML_ONLY and name != "editors"]
+if "editors" in WANTED:
+    ADDRESSES += [f"editors?editor={editor}" for editor in EDITORS]
 PLAYGROUNDS = (
     "?via=eventsource",
     "?via=ws&ui=contenteditable",
@@ -64,11 +67,13 @@ def _words(markdown: str) -> list[str]:
     return re.findall(r"[^\W_]+", re.sub(r"```\w*", "", markdown))
 
 
-@pytest.mark.parametrize("name", [name for name in WANTED if name not in HTML_ONLY])
-async def test_a_front_end_answers_with_the_markdown_its_backend_sent(running: Cluster, name: str) -> None:
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_a_front_end_answers_with_the_markdown_its_backend_sent(running: Cluster, address: str) -> None:
+    name, _, query = address.partition("?")
     async with frontend(name, pace=PACE) as page:
-        await running.check("provider", "add", page.url, "--name", name)
-        for prompt, answer in await _ask_all(running, name, ONE_LINE if name in LINE_INPUTS else PROMPTS):
+        provider = re.sub(r"\W+", "-", address)
+        await running.check("provider", "add", page.url + (f"?{query}" if query else ""), "--name", provider)
+        for prompt, answer in await _ask_all(running, provider, ONE_LINE if name in LINE_INPUTS else PROMPTS):
             assert answer.rstrip("\n") == page.expected(prompt).rstrip("\n"), prompt
             assert page.times_received(prompt) == 1, prompt
 
@@ -83,18 +88,6 @@ async def test_a_page_that_gets_only_html_is_answered_with_the_same_words(
         for prompt, answer in await _ask_all(running, name, HTML_ONLY[name]):
             assert _words(answer) == _words(page.expected(prompt)), prompt
             assert page.times_received(prompt) == 1, prompt
-
-
-@pytest.mark.skipif("editors" not in WANTED, reason="of the extra set: NERV_LAB_ALL=1")
-async def test_editors_get_the_prompt_as_it_is(running: Cluster) -> None:
-    async with frontend("editors", pace=PACE) as page:
-        for editor in EDITORS:
-            await running.check("provider", "add", f"{page.url}?editor={editor}", "--name", editor)
-            for prompt in PROMPTS:
-                asked = f"{prompt} ({editor})"
-                answer = await running.check("ask", editor, asked, "--timeout", "120")
-                assert answer.rstrip("\n") == page.expected(asked).rstrip("\n"), (editor, prompt)
-                assert page.received()[asked] == 1, (editor, prompt)
 
 
 async def test_where_all_pages_show_one_conversation_tasks_take_turns(running: Cluster) -> None:

@@ -77,7 +77,7 @@ async def answers_exactly(session: BrowserSession, server: TrapServer, page: str
         result = await ask(session, recipe, prompt)
         expected = reply_for(prompt)
         if result.source is ReplySource.WIRE:
-            assert result.text == expected
+            assert result.text == expected, (result.finish, result.signs, result.why, result.timings)
         elif page in HTML_ONLY:
             assert to_html(result.text) == to_html(expected)
         else:
