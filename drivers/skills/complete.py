@@ -85,7 +85,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     wire_ended: bool = False
     """The stream that carries the reply ended cleanly."""
     wire_open: bool = False
-    """A streamed response of this exchange is still open."""
+    """The response that carries the reply is still open, also where all of it came in one piece so far."""
     wire_failed: bool = False
     covered: bool = False
     """The reply's text on the wire is proved by what the page shows."""

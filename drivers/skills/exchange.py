@@ -285,11 +285,7 @@ class Exchange:
             carrier_ended=not live and (self._carrier_ended(wire) or self._document_ended()),
             wire_ended=self._answered_empty(wire)
             or (bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS)),
-            wire_open=wire.reply_ended is False
-            and any(
-                stream.transport == "http" and stream.streaming and not stream.ended
-                for stream in wire.streams
-            ),
+            wire_open=wire.reply_ended is False,
             wire_failed=broken,
             covered=covered,
             quiet_needed=self._completion.quiet,

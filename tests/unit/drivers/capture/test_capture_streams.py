@@ -661,3 +661,17 @@ def test_what_the_page_draws_of_html_is_known_to_have_ended(body: str, content_t
 
 def test_markdown_is_not_taken_for_html() -> None:
     assert not heard(sse(*cut("Words, and no tags: a > b."))).drawn("Words, and no tags: a > b.")
+
+
+def test_a_reply_of_one_piece_so_far_is_not_taken_for_ended() -> None:
+    """The first pieces may come together, and the next after a pause: only the response's end is its end."""
+    rule = StreamRule(url="/api/chat", transport=HTTP, framing="sse", path="$.d", mode="append")
+    exchange = Exchange(prompt=PROMPT, rule=rule)
+    connection = Connection(url="http://h/api/chat", transport=HTTP, content_type="text/event-stream")
+    body = sse({"d": "The station "}, {"d": "wrote of them "}).encode()
+    assert exchange.carried(connection, len(body), 1.0)
+    exchange.take(connection, connection.body(body), len(body))
+    assert exchange.live_text() == "The station wrote of them "
+    assert exchange.activity().reply_ended is False
+    connection.ended = True
+    assert exchange.activity().reply_ended is True
