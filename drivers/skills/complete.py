@@ -29,7 +29,9 @@ INDICATOR_SECONDS = 2.0
 SPINNING_PATIENCE = 2.0
 """While something new is in endless motion, a quiet must be so many times as long to count."""
 OPEN_SECONDS = 4.0
-"""A stream that stays open is overruled by the page's own signs after this quiet."""
+"""A stream that stays open is overruled by the page's own signs after this quiet, …"""
+ENDING_SECONDS = 30.0
+"""… or after this one, where such streams were seen to end with their replies: a reply may pause long."""
 
 
 class Sign(StrEnum):
@@ -86,6 +88,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """The stream that carries the reply ended cleanly."""
     wire_open: bool = False
     """The response that carries the reply is still open, also where all of it came in one piece so far."""
+    wire_ends: bool = False
+    """In an earlier exchange the response ended together with its reply."""
     wire_failed: bool = False
     covered: bool = False
     """The reply's text on the wire is proved by what the page shows."""
@@ -150,7 +154,8 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.WAIT
     if facts.wire_open:
         page_says = len([sign for sign in signs if sign is not Sign.STREAM_ENDED])
-        return Verdict.COMPLETE if page_says >= 1 and life >= OPEN_SECONDS else Verdict.WAIT
+        patience = ENDING_SECONDS if facts.wire_ends else OPEN_SECONDS
+        return Verdict.COMPLETE if page_says >= 1 and life >= patience else Verdict.WAIT
     if facts.covered and facts.wire_ended:
         of_page = {Sign.CONTROLS_BACK, Sign.INPUT_BACK, Sign.ACTIONS} & set(signs)
         said_twice = len(of_page) + (facts.toolbar and not facts.actions) >= 2
@@ -179,6 +184,7 @@ def next_look(facts: Facts) -> float:
         FAILED_SECONDS,
         ONE_SIGN_SECONDS,
         OPEN_SECONDS,
+        ENDING_SECONDS,
         UNCOVERED_SECONDS,
         AHEAD_SECONDS,
         EMPTY_SECONDS,

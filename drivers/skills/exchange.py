@@ -15,7 +15,7 @@ from drivers.capture import StreamRule, WireActivity, WireDelta, url_pattern
 from drivers.guard import PageMoved
 from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
-from drivers.skills.complete import Facts
+from drivers.skills.complete import Facts, Sign
 from drivers.skills.report import Report, controls_differ, likely_parts, turn_controls, utf16_prefix
 from drivers.skills.stream import ReplyStream
 from drivers.trouble import Trouble
@@ -68,6 +68,8 @@ class Exchange:
         """The same count, as of the report before the one that last brought text."""
         self.learned_rule = False
         """The recipe says where the reply is on the wire: proved by an earlier exchange."""
+        self.rule_ends = False
+        """When the recipe was proved, the response ended together with the reply."""
         self.controls_while_growing = False
         """The turn had controls of its own while its text still grew: they are no sign of its end."""
         self.wire_began = False
@@ -99,6 +101,7 @@ class Exchange:
         it = cls(page, frame, recipe.completion, recipe.limits, stream)
         it._rule = recipe.stream
         it.learned_rule = recipe.stream is not None
+        it.rule_ends = recipe.proof is not None and Sign.STREAM_ENDED.value in recipe.proof.signs
         it._forget = page.on_end(it.wake.set)
         page.listen(it._take)
         if not history:
@@ -286,6 +289,7 @@ class Exchange:
             wire_ended=self._answered_empty(wire)
             or (bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS)),
             wire_open=wire.reply_ended is False,
+            wire_ends=self.rule_ends,
             wire_failed=broken,
             covered=covered,
             quiet_needed=self._completion.quiet,

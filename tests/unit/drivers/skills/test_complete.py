@@ -127,6 +127,7 @@ ANY = st.builds(
     wire_quiet=st.none() | st.floats(0, 500),
     wire_ended=MAYBE,
     wire_open=MAYBE,
+    wire_ends=MAYBE,
     wire_failed=MAYBE,
     covered=MAYBE,
     ahead=MAYBE,
@@ -164,6 +165,16 @@ def test_an_indicator_that_goes_away_is_a_weaker_sign() -> None:
 def test_quiet_counts_later_while_something_new_turns_on_the_page() -> None:
     assert decide(facts(quiet=9.0, spinning=True)) is Verdict.WAIT
     assert decide(facts(quiet=10.1, spinning=True)) is Verdict.UNPROVEN
+
+
+def test_an_open_stream_of_a_kind_that_ends_outlasts_a_false_sign_of_the_page() -> None:
+    paused = facts(
+        quiet=10.0, wire_open=True, wire_text=True, wire_quiet=10.0, covered=True, controls_back=True
+    )
+    assert decide(paused) is Verdict.COMPLETE
+    assert decide(msgspec.structs.replace(paused, wire_ends=True)) is Verdict.WAIT
+    late = msgspec.structs.replace(paused, wire_ends=True, quiet=31.0, wire_quiet=31.0)
+    assert decide(late) is Verdict.COMPLETE
 
 
 @pytest.mark.parametrize("sign", ["said_end", "carrier_ended", "drawn"])
