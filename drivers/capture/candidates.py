@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import bisect
+import re
 import urllib.parse
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +23,9 @@ MAX_CHARS = 8_000_000
 """Beyond this, pieces are dropped whatever they are."""
 MAX_WHOLE = 64
 """So many of the newest single values of a path are tried as whole replies."""
+_TAIL_CHARS, _CARET_CHARS, _STEM_CHARS = 200, 8, 8
+_CLOSING = "*_~`)]}>\"'$|… \n▌█▍▋●"
+_END_TAGS = re.compile(r"(?:\s*</[\w-]+>)+\s*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,7 @@ class Track:
         if self.count == 0:
             self.first_at = at
         self.connection = connection
-        if self.count and len(text) >= len(self.last) and text.startswith(self.last):
+        if self.count and (text == self.last or goes_on_from(text, self.last)):
             self.grew += 1
         self.count += 1
         self.last = text
@@ -137,8 +142,9 @@ class LogicalStream:
         if track.dropped or track.count < 2:
             return
         newest = dict(zip(track.pieces[-MAX_WHOLE:], track.owners[-MAX_WHOLE:], strict=True))
+        outgrown = earlier_states([*newest])
         for value, owner in newest.items():
-            if value != track.last:
+            if value != track.last and value not in outgrown:
                 yield self._candidate(key, track, value, WHOLE, 1, connection=owner)
         if track.snapshots and track.count > 3:
             return
@@ -181,6 +187,36 @@ class LogicalStream:
             connection=owner,
             share=1.0 if growth > 1 or not text else len(text) / track.given[owner],
         )
+
+
+def earlier_states(values: list[str]) -> set[str]:
+    """Those that another one goes on from: what a text was while it grew is no reply, though a page that draws
+    late may show just that."""
+    ordered, found = sorted(values), set()
+    for value in values:
+        stem = _stem(value)
+        for other in ordered[bisect.bisect_left(ordered, stem) :]:
+            if not other.startswith(stem):
+                break
+            if len(other) > len(value):
+                found.add(value)
+                break
+    return found
+
+
+def goes_on_from(longer: str, text: str) -> bool:
+    """Is ``text`` what ``longer`` was before it came to its end?"""
+    if len(longer) <= len(text) or not longer.startswith(text[:_STEM_CHARS]):
+        return False
+    return longer.startswith(_stem(text))
+
+
+def _stem(text: str) -> str:
+    """A text without what is only at its end while it grows: a caret, marks that close what is open, end tags."""
+    end = text[-_TAIL_CHARS:]
+    stem = (text[: len(text) - len(end)] + _END_TAGS.sub("", end)).rstrip(_CLOSING)
+    stem = stem[: len(stem) - min(_CARET_CHARS, len(stem) // 10)]
+    return stem if len(stem) >= _STEM_CHARS else text
 
 
 def keys_of(leaf: Leaf) -> Iterator[Key]:

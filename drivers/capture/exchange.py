@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import msgspec
 
-from drivers.capture.candidates import Candidate, LogicalStream
+from drivers.capture.candidates import Candidate, LogicalStream, goes_on_from
 from drivers.capture.choose import best_rule, by_text, compare_thinking
 from drivers.capture.connection import MAX_STREAM_BYTES, Connection
 from drivers.capture.ending import says_end
@@ -284,7 +284,8 @@ class Exchange:
         on = next((c for c in self.connections if c.number == chosen.connection), None)
         if on is not None and on.number in self._aside:
             self._turn_to(on)
-        return _reply(text, chosen.rule, verdict, on, chosen.growth)
+        outgrown = any(goes_on_from(it.text, text) for it in candidates)
+        return _reply(text, chosen.rule, verdict, on, chosen.growth, outgrown=outgrown)
 
     def _prove_known(self, page_text: str) -> WireReply | None:
         """What the rule of earlier exchanges gave, though the page shows lines of its own between."""
@@ -373,7 +374,15 @@ def side_by_side(numbers: list[int]) -> set[int]:
     return found
 
 
-def _reply(text: str, rule: StreamRule, verdict: Verdict, on: Connection | None, steps: int) -> WireReply:
+def _reply(
+    text: str,
+    rule: StreamRule,
+    verdict: Verdict,
+    on: Connection | None,
+    steps: int,
+    *,
+    outgrown: bool = False,
+) -> WireReply:
     return WireReply(
         text=text,
         rule=rule,
@@ -382,4 +391,5 @@ def _reply(text: str, rule: StreamRule, verdict: Verdict, on: Connection | None,
         why=verdict.why,
         steps=steps,
         open=on is not None and on.transport == HTTP and not on.ended,
+        outgrown=outgrown,
     )

@@ -66,7 +66,8 @@ class WireReply:
     """A text that is proved to be the reply, verbatim.
 
     ``score`` is 0..1; ``exact``: no word more or less; ``steps``: in how many it
-    came; ``open``: the response that it comes on has not ended.
+    came; ``open``: the response that it comes on has not ended; ``outgrown``: a
+    longer text on the wire begins with it, so the page may still be drawing that.
     """
 
     text: str
@@ -76,6 +77,7 @@ class WireReply:
     why: str
     steps: int = 1
     open: bool = False
+    outgrown: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

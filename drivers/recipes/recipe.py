@@ -68,6 +68,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     actions: bool = False
     """Controls of the reply (copy, again…) appear only when it is complete."""
     learned: bool = False
+    stream_ends: bool = False
+    """The response that carries a reply ends together with it: while it is open, the reply goes on."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):

@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 import msgspec
 from playwright.async_api import ElementHandle, Frame
 
-from drivers.capture import StreamRule, WireActivity, WireDelta, url_pattern
+from drivers.capture import StreamActivity, StreamRule, WireActivity, WireDelta, url_pattern
 from drivers.guard import PageMoved
 from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
-from drivers.skills.complete import Facts, Sign
+from drivers.skills.complete import Facts
 from drivers.skills.report import Report, controls_differ, likely_parts, turn_controls, utf16_prefix
 from drivers.skills.stream import ReplyStream
 from drivers.trouble import Trouble
@@ -68,8 +68,6 @@ class Exchange:
         """The same count, as of the report before the one that last brought text."""
         self.learned_rule = False
         """The recipe says where the reply is on the wire: proved by an earlier exchange."""
-        self.rule_ends = False
-        """When the recipe was proved, the response ended together with the reply."""
         self.controls_while_growing = False
         """The turn had controls of its own while its text still grew: they are no sign of its end."""
         self.wire_began = False
@@ -101,7 +99,6 @@ class Exchange:
         it = cls(page, frame, recipe.completion, recipe.limits, stream)
         it._rule = recipe.stream
         it.learned_rule = recipe.stream is not None
-        it.rule_ends = recipe.proof is not None and Sign.STREAM_ENDED.value in recipe.proof.signs
         it._forget = page.on_end(it.wake.set)
         page.listen(it._take)
         if not history:
@@ -289,7 +286,7 @@ class Exchange:
             wire_ended=self._answered_empty(wire)
             or (bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS)),
             wire_open=wire.reply_ended is False,
-            wire_ends=self.rule_ends,
+            wire_ends=self._completion.stream_ends,
             wire_failed=broken,
             covered=covered,
             quiet_needed=self._completion.quiet,
@@ -326,16 +323,25 @@ class Exchange:
         loaded = self.report is not None and self.report.loaded
         return self.page.outgoing.by_document and self.reloaded and loaded and not self.lost
 
+    def _responses(self, rule: StreamRule) -> list[StreamActivity]:
+        """Those of the kind that the rule names; none where it names sockets."""
+        return [
+            stream
+            for stream in self.page.capture.activity().streams
+            if stream.transport == rule.transport == "http" and fnmatchcase(url_pattern(stream.url), rule.url)
+        ]
+
+    def responses_over(self, rule: StreamRule) -> bool:
+        """Have all responses of the kind that the rule names ended, cleanly?"""
+        kind = self._responses(rule)
+        return bool(kind) and all(it.ended and it.failure is None for it in kind)
+
     def rule_stream_ended(self) -> bool:
         """Did a response of the kind that the recipe's rule names end cleanly, with nothing of a reply in it?"""
         rule = self._rule
         if not self.learned_rule or rule is None or self.page.capture.live_text():
             return False
-        return any(
-            stream.ended and stream.failure is None and fnmatchcase(url_pattern(stream.url), rule.url)
-            for stream in self.page.capture.activity().streams
-            if stream.transport == rule.transport == "http"
-        )
+        return any(it.ended and it.failure is None for it in self._responses(rule))
 
     async def adopt_proved(self, *, by_rule: bool) -> bool:
         """Look whether a part of what is new on the page is a text of the wire; from then on that part is the reply.

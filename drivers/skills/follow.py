@@ -9,7 +9,7 @@ import msgspec
 
 from drivers.capture import StreamRule, WireReply
 from drivers.guard import guarded
-from drivers.skills.complete import FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
+from drivers.skills.complete import AHEAD_SECONDS, FAILED_SECONDS, Facts, Verdict, decide, next_look, signs_of
 from drivers.skills.exchange import Exchange
 from drivers.text import final_text
 from drivers.trouble import Trouble, from_http, trouble
@@ -31,6 +31,8 @@ ADOPT_SECONDS = 2.0
 ADOPTED_SECONDS = 0.5
 """How long the page's report of what was adopted is awaited."""
 FINAL_SECONDS = 8.0
+_FEW_WORDS = 8
+"""So few words are the beginning of a text only where they are its very first."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +43,8 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     alert: str = ""
     proof: WireReply | None = None
     """The reply's text on the wire, proved by all that the page shows at the end."""
+    ahead: bool = False
+    """The page shows the beginning of what the wire gave in full: it is still drawing."""
 
 
 class Taken(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,12 +98,16 @@ async def follow(
         known = proved_for is not None and proved_for[0] == exchange.text
         # What ended may be another stream of the kind: the one that carries the reply must have.
         covered = proof is not None and known and not (proof.open and facts.wire_ended)
+        if proof is not None and proof.outgrown and facts.quiet < AHEAD_SECONDS:
+            covered = False  # the page may only not have drawn more yet
         facts = msgspec.structs.replace(facts, covered=covered, ahead=ahead, drawn=drawn and known)
         alert = _alert(exchange)
         verdict = decide(facts)
         if verdict is not Verdict.WAIT:
             ending = _ending(exchange, facts, verdict, alert)
-            return msgspec.structs.replace(ending, proof=proof) if facts.covered else ending
+            return msgspec.structs.replace(
+                ending, proof=proof if facts.covered else None, ahead=facts.ahead and facts.wire_ended
+            )
         _raise_early(exchange, facts, alert)
         if exchange.now >= deadline:
             if facts.text or facts.wire_text:
@@ -207,6 +215,13 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         and (proof.exact or (exchange.learned_rule and proof.text == live))
     ):  # what the learned rule gave is what the page proves: the page need not be read once more
         return _proved(proof, finish)
+    if ending.ahead and live:  # what it has drawn by now proves no more than was known before
+        return Taken(
+            text=live,
+            source=ReplySource.WIRE,
+            finish=finish,
+            why="the stream ended; the page was still drawing its text",
+        )
     element = await exchange.reply_element()
     if element is None:
         if proof is not None:
@@ -263,10 +278,16 @@ def _replaced(live: str, shown: str) -> bool:
 
 
 def shows_beginning(shown: str, wire: str) -> bool:
-    """Is what the page shows a beginning of what the wire gave: its words in order, and clearly fewer?"""
+    """Is what the page shows a beginning of what the wire gave: its words in order, and fewer?
+
+    The last one may have been drawn in part.
+    """
     page, whole = re.findall(r"\w+", shown.lower()), re.findall(r"\w+", wire.lower())
-    if len(page) < 8 or len(page) >= len(whole):
+    if not page or len(page) >= len(whole):
         return False
+    if len(page) < _FEW_WORDS:
+        *before, last = page
+        return whole[: len(before)] == before and whole[len(before)].startswith(last)
     at = hits = 0
     for word in page:
         ahead = whole[at : at + 30]  # an address of a link is on the wire, not on the page

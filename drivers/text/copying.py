@@ -14,11 +14,21 @@ _SCRIPT = (files("drivers.text") / "copying.js").read_text("utf-8")
 _TRIES = 3
 _CLICK_SECONDS = 2.0
 _WAIT_SECONDS = 1.0
+_ALL_SECONDS = 5.0
+"""A page that redraws its messages without pause lets nothing be pressed: the text is taken otherwise then."""
 
 
 async def copied_text(reply: ElementHandle, page_text: str) -> tuple[str, Verdict] | None:
     """What the page copies of this reply, if its words are those the page shows; None when there is no such
-    control. Raises playwright's Error when the page is gone."""
+    control, or it did not answer in time. Raises playwright's Error when the page is gone."""
+    try:
+        async with asyncio.timeout(_ALL_SECONDS):
+            return await _copied(reply, page_text)
+    except TimeoutError:
+        return None
+
+
+async def _copied(reply: ElementHandle, page_text: str) -> tuple[str, Verdict] | None:
     try:
         await reply.hover(timeout=_CLICK_SECONDS * 1000, force=True)
     except PlaywrightError:

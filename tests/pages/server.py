@@ -6,7 +6,7 @@ import asyncio
 import html
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,6 +23,8 @@ TRAPS = tuple(sorted(path.stem for path in (_HERE / "traps").glob("*.html")))
 
 SLOW_DOCUMENT = 3.5
 """Seconds: longer than a page may take to show that it took a prompt."""
+PAUSE = 5.0
+"""Seconds in the middle of a reply: longer than a stream may be silent that is open for no reason known."""
 
 
 class Broken(Exception):
@@ -80,6 +82,7 @@ class _Backend:
                 web.get("/p/{page}/c/{id}", self.page),
                 web.post("/p/{page}/form", self.form),
                 web.post("/p/{page}/sse", self.sse),
+                web.post("/p/{page}/paused", self.paused),
                 web.post("/p/{page}/html", self.html),
                 web.post("/p/{page}/history", self.history),
                 web.post("/p/{page}/thoughts", self.thoughts),
@@ -121,6 +124,12 @@ class _Backend:
         there.set_cookie("visitor", visitor)
         raise there
 
+    def spawn(self, work: Coroutine[None, None, None]) -> None:
+        """Goes on after the request that began it; ended by :meth:`stop`."""
+        task = asyncio.create_task(work)
+        self.work.add(task)
+        task.add_done_callback(self.work.discard)
+
     async def stop(self, _: web.Application) -> None:
         for task in self.work:
             task.cancel()
@@ -153,6 +162,18 @@ class _Backend:
             request.transport.abort()
         except ConnectionResetError:
             pass  # the page left before a stream beside the reply's ended
+        return response
+
+    async def paused(self, request: web.Request) -> web.StreamResponse:
+        """A long reply begins with several pieces at once and goes on after a pause."""
+        response, prompt = await self.stream(request, "text/event-stream")
+        pieces = [piece async for piece in self.pieces(request, prompt)]
+        lines = [f"data: {json.dumps({'delta': piece})}\n\n".encode() for piece in pieces]
+        begun = len(lines) // 3 if len(lines) > 3 else len(lines)
+        await response.write(b"".join(lines[:begun]))
+        if lines[begun:]:
+            await asyncio.sleep(PAUSE)
+            await response.write(b"".join(lines[begun:]))
         return response
 
     async def html(self, request: web.Request) -> web.StreamResponse:
@@ -200,9 +221,7 @@ class _Backend:
                 state["text"] = f"{state['text']}{piece}"
             state["status"] = "done"
 
-        task = asyncio.create_task(write())
-        self.work.add(task)
-        task.add_done_callback(self.work.discard)
+        self.spawn(write())
         return web.json_response({"run": name})
 
     async def poll(self, request: web.Request) -> web.StreamResponse:
@@ -217,9 +236,7 @@ class _Backend:
             async for piece in self.pieces(request, prompt):
                 turn["text"] += piece
 
-        task = asyncio.create_task(write())
-        self.work.add(task)
-        task.add_done_callback(self.work.discard)
+        self.spawn(write())
         return web.json_response({})
 
     async def thread(self, request: web.Request) -> web.StreamResponse:

@@ -171,3 +171,19 @@ async def test_a_copy_control_that_copies_something_else_is_not_believed(page: P
     )
     found = await final_text(page, element, None, prompt="?", timeout_s=15)
     assert (found.source, found.exact, found.text) == (ReplySource.DOM, False, "The **ant** walks on.\n")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a_copy_control_that_can_not_be_pressed_costs_no_text(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drivers.text.copying._ALL_SECONDS", 0.5)
+    reply = await reply_of(
+        page,
+        "<p>Ants walk on.</p>",
+        """() => { const button = document.createElement('button'); button.title = 'Copy';
+          document.querySelector('#row').append(button);
+          button.animate([{translate: '0px'}, {translate: '500px'}], {duration: 900, iterations: Infinity}); }""",
+    )
+    found = await final_text(page, reply, None, prompt="walk", timeout_s=2)
+    assert (found.source, found.text) == (ReplySource.DOM, "Ants walk on.\n")

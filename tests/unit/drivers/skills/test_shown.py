@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from drivers.recipes import Completion
 from drivers.skills.follow import shows_beginning
 from drivers.skills.report import controls_differ, utf16_prefix
@@ -19,6 +21,16 @@ def test_the_whole_text_is_no_beginning() -> None:
 
 def test_another_text_is_no_beginning() -> None:
     assert not shows_beginning("Sorry, something went wrong on our side, try again", WIRE)
+
+
+@pytest.mark.parametrize("shown", ["T", "Title", "Title\nThe lin"])
+def test_a_few_words_are_a_beginning_where_they_are_its_very_first(shown: str) -> None:
+    assert shows_beginning(shown, WIRE)
+
+
+@pytest.mark.parametrize("shown", ["", "…", "Error", "The link", "Title, and more"])
+def test_a_few_other_words_are_not(shown: str) -> None:
+    assert not shows_beginning(shown, WIRE)
 
 
 def test_a_page_unit_is_half_a_character_beyond_the_basic_plane() -> None:
