@@ -20,7 +20,7 @@ from tests.cluster import Cluster
 from tests.leaks import SETTLE_SECONDS, Snapshot, left_behind, temporary_folder
 
 settings.register_profile("default", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+settings.register_profile("ci", deadline=None, derandomize=True)  # `make unit` looks for new examples
 settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 SUITE_SECONDS = 45 * 60

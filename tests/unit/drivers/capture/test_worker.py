@@ -18,10 +18,12 @@ class Parent:
 
     def __init__(self) -> None:
         self.sent: list[dict[str, Any]] = []
+        self.arrived = asyncio.Semaphore(0)
 
     async def send(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         assert (method, params["sessionId"]) == ("Target.sendMessageToTarget", "w1")
         self.sent.append(json.loads(params["message"]))
+        self.arrived.release()
         return {}
 
 
@@ -34,8 +36,8 @@ async def calls(worker: WorkerSession, parent: Parent, count: int = 1) -> list[a
     """Calls under way, each sent and not answered."""
     tasks = [asyncio.ensure_future(worker.send("Network.enable", {"a": number})) for number in range(count)]
     async with asyncio.timeout(5):
-        while len(parent.sent) < count:  # noqa: ASYNC110 - a stand-in sets no event
-            await asyncio.sleep(0)
+        for _ in tasks:
+            await parent.arrived.acquire()
     return tasks
 
 
