@@ -94,15 +94,16 @@ def failed(
     blocks: bool = False,
     retry_after: float | None = None,
 ) -> Breaker:
-    """One more failure. ``blocks`` opens at once; ``retry_after`` (seconds) is the least cool-down then."""
+    """One more failure. ``blocks`` opens at once. ``retry_after`` (seconds): the page named the pause. It is the
+    first cool-down then, and the least of those that follow."""
     match breaker.state:
         case BreakerState.CLOSED:
             counted = replace(breaker, failures=breaker.failures + 1, reason=reason)
             if blocks or counted.failures >= policy.threshold:
-                return _open(counted, policy, reason=reason, now=now, least=retry_after)
+                return _open(counted, policy, reason=reason, now=now, named=retry_after)
             return counted
         case BreakerState.HALF_OPEN if breaker.probe == work:
-            return _open(breaker, policy, reason=reason, now=now, least=retry_after)
+            return _open(breaker, policy, reason=reason, now=now, named=retry_after)
         case BreakerState.OPEN if retry_after is not None:
             return replace(breaker, until=max(breaker.until, now + retry_after))
         case _:
@@ -110,14 +111,16 @@ def failed(
 
 
 def _open(
-    breaker: Breaker, policy: BreakerPolicy, *, reason: str, now: float, least: float | None = None
+    breaker: Breaker, policy: BreakerPolicy, *, reason: str, now: float, named: float | None = None
 ) -> Breaker:
     cooldown = min(policy.cooldown_max, policy.cooldown * policy.growth ** min(breaker.trips, 60))
+    if named is not None:
+        cooldown = max(cooldown, named) if breaker.trips else named
     return replace(
         breaker,
         state=BreakerState.OPEN,
         trips=breaker.trips + 1,
-        until=now + max(cooldown, least or 0.0),
+        until=now + cooldown,
         probe=None,
         reason=reason,
     )

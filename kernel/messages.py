@@ -9,6 +9,7 @@ import msgspec
 from kernel.tasks import (
     DEFAULT_ACCOUNT,
     DEFAULT_MAX_ATTEMPTS,
+    Counts,
     Finish,
     LeaseToken,
     ReplySource,
@@ -182,8 +183,8 @@ class TaskStage(Command[Ok], frozen=True, kw_only=True):
 class TaskSettle(Command[TaskView], frozen=True, kw_only=True):
     """End an attempt as DONE (with ``reply``), RETRY (with ``not_before``) or DEAD (with ``error``).
 
-    ``loss``: the worker died, the task is not to blame; otherwise a failure is counted for RETRY and DEAD.
-    ``stage``: None keeps the recorded one; NONE forgets it (the page is proved not to have the prompt).
+    ``counts``: what this attempt counts as, for RETRY and DEAD. ``stage``: None keeps the recorded one; NONE
+    forgets it (the page is proved not to have the prompt).
     """
 
     id: TaskId
@@ -192,7 +193,7 @@ class TaskSettle(Command[TaskView], frozen=True, kw_only=True):
     reply: ReplySummary | None = None
     error: TaskError | None = None
     not_before: float = 0.0
-    loss: bool = False
+    counts: Counts = Counts.FAILURE
     stage: Stage | None = None
 
 

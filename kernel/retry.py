@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from kernel.messages import TaskSettle
-from kernel.tasks import MAX_LOSSES, LeaseToken, Stage, Task, TaskError, TaskState, TroubleKind
+from kernel.tasks import MAX_LOSSES, Counts, LeaseToken, Stage, Task, TaskError, TaskState, TroubleKind
 
 
 class FailureClass(StrEnum):
@@ -24,7 +24,6 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True):
     """How one kind of trouble is met. ``base`` and ``cap`` of the back-off in seconds.
 
     ``blocks``: it will not pass by itself or by trying (a login wall), so the breaker opens at once.
-    ``loss``: the worker is to blame; counts against ``MAX_LOSSES`` and not against ``max_attempts``.
     """
 
     blame: FailureClass
@@ -32,12 +31,12 @@ class FailureRule(msgspec.Struct, frozen=True, kw_only=True):
     base: float = 2.0
     cap: float = 120.0
     blocks: bool = False
-    loss: bool = False
+    counts: Counts = Counts.FAILURE
 
 
 _PROVIDER: Final = FailureRule(blame=FailureClass.PROVIDER)
 _BLOCKED: Final = FailureRule(blame=FailureClass.PROVIDER, base=60.0, cap=900.0, blocks=True)
-_BROWSER: Final = FailureRule(blame=FailureClass.INFRASTRUCTURE, base=0.5, cap=10.0, loss=True)
+_BROWSER: Final = FailureRule(blame=FailureClass.INFRASTRUCTURE, base=0.5, cap=10.0, counts=Counts.LOSS)
 _FINAL: Final = FailureRule(blame=FailureClass.TASK, retryable=False)
 
 RULES: Final[dict[TroubleKind, FailureRule]] = {
@@ -69,6 +68,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """How to settle a failed attempt. ``state`` is RETRY or DEAD; ``stage`` None keeps the recorded one."""
 
     rule: FailureRule
+    counts: Counts
     state: TaskState
     error: TaskError
     not_before: float = 0.0
@@ -81,7 +81,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
             state=self.state,
             error=self.error,
             not_before=self.not_before,
-            loss=self.rule.loss,
+            counts=self.counts,
             stage=self.stage,
         )
 
@@ -94,24 +94,31 @@ def decide(task: Task, error: TaskError, *, now: float, jitter: float) -> Decisi
     together (full jitter).
     """
     rule = RULES[error.kind]
+    counts = _counted(rule, error)
     if not rule.retryable:
-        return _dead(rule, error, _explain(error))
-    spent = task.losses + 1 >= MAX_LOSSES if rule.loss else task.failures + 1 >= task.max_attempts
-    if spent and not rule.loss:
-        return _dead(
-            rule, error, f"attempt {task.failures + 1} of {task.max_attempts} failed: {error.reason}"
-        )
-    if spent:
-        return _dead(rule, error, f"{task.losses + 1} workers were lost over it, the last: {error.reason}")
-    due = now + delay(rule, failures=task.losses if rule.loss else task.failures, error=error, jitter=jitter)
+        return _dead(rule, counts, error, _explain(error))
+    if counts is Counts.FAILURE and task.failures + 1 >= task.max_attempts:
+        reason = f"attempt {task.failures + 1} of {task.max_attempts} failed: {error.reason}"
+        return _dead(rule, counts, error, reason)
+    if counts is Counts.LOSS and task.losses + 1 >= MAX_LOSSES:
+        reason = f"{task.losses + 1} workers were lost over it, the last: {error.reason}"
+        return _dead(rule, counts, error, reason)
+    before = task.losses if counts is Counts.LOSS else task.failures
+    due = now + delay(rule, failures=before, error=error, jitter=jitter)
     if due >= task.deadline:
         return _dead(
             rule,
+            counts,
             replace(error, kind=TroubleKind.DEADLINE),
             f"no time is left to try again before its deadline; the last attempt: {error.kind}: {error.reason}",
         )
     return Decision(
-        rule=rule, state=TaskState.RETRY, error=error, not_before=due, stage=_stage_after(task, error)
+        rule=rule,
+        counts=counts,
+        state=TaskState.RETRY,
+        error=error,
+        not_before=due,
+        stage=_stage_after(task, error),
     )
 
 
@@ -132,8 +139,17 @@ def _stage_after(task: Task, error: TaskError) -> Stage | None:
     return None
 
 
-def _dead(rule: FailureRule, error: TaskError, reason: str) -> Decision:
-    return Decision(rule=rule, state=TaskState.DEAD, error=replace(error, reason=reason))
+def _counted(rule: FailureRule, error: TaskError) -> Counts:
+    """A block that was there before the prompt, or a rate limit, is nobody's attempt. A prompt that alone is refused
+    (403) is: it would block its account for others again and again."""
+    met_before = error.stage.rank < Stage.SUBMITTED.rank and not error.refused
+    if rule.blocks and (met_before or error.kind is TroubleKind.RATE_LIMIT):
+        return Counts.NOTHING
+    return rule.counts
+
+
+def _dead(rule: FailureRule, counts: Counts, error: TaskError, reason: str) -> Decision:
+    return Decision(rule=rule, counts=counts, state=TaskState.DEAD, error=replace(error, reason=reason))
 
 
 def _explain(error: TaskError) -> str:

@@ -127,6 +127,17 @@ class Finish(StrEnum):
     """The text stopped changing, but no sign of completion was seen."""
 
 
+class Counts(StrEnum):
+    """What a failed attempt counts as against its task."""
+
+    FAILURE = "failure"
+    """One of its ``max_attempts``."""
+    LOSS = "loss"
+    """The worker died over it: one of ``MAX_LOSSES``."""
+    NOTHING = "nothing"
+    """The provider let nobody through: the task waits for that to pass, until its deadline."""
+
+
 class ReplySummary(msgspec.Struct, frozen=True, kw_only=True):
     """What a task remembers of its sealed reply; the text is in the store. ``length`` in characters."""
 

@@ -16,6 +16,7 @@ from kernel.tasks import (
     FINAL_STATES,
     LEASABLE_STATES,
     MAX_LOSSES,
+    Counts,
     Lease,
     LeaseToken,
     Stage,
@@ -121,14 +122,14 @@ def settle(task: Task, command: TaskSettle, *, now: float) -> Step | Refusal:
                 _ended(task, now), state=TaskState.DONE, reply=command.reply, error=None, finished_at=now
             )
             return Step(task=done, events=(_moved(task, done, by=held.owner),))
-        case TaskState.RETRY if command.loss:
+        case TaskState.RETRY if command.counts is Counts.LOSS:
             return _lost(task, command.error, not_before=command.not_before, now=now)
         case TaskState.RETRY | TaskState.DEAD:
             failed = replace(
                 _ended(task, now),
                 state=TaskState.FAILED,
-                failures=task.failures + (0 if command.loss else 1),
-                losses=task.losses + (1 if command.loss else 0),
+                failures=task.failures + (command.counts is Counts.FAILURE),
+                losses=task.losses + (command.counts is Counts.LOSS),
                 error=command.error,
                 stage=kept,
             )

@@ -206,7 +206,7 @@ async def test_an_open_breaker_keeps_tasks_waiting_and_burns_none(cell: Cell) ->
 
         async def wall(page: Page, task: Task) -> str | TaskError:
             if task.provider == "alpha":
-                return TaskError(kind=TroubleKind.LOGIN_WALL, reason="please log in", retry_after=0.01)
+                return TaskError(kind=TroubleKind.LOGIN_WALL, reason="please log in", retry_after=30.0)
             return await answer(page, task)
 
         page.act = wall

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -42,9 +43,14 @@ def test_trouble_that_blocks_opens_it_at_once() -> None:
     assert fail(Breaker(), blocks=True).state is BreakerState.OPEN
 
 
-def test_a_pause_that_the_page_named_is_the_least_cool_down() -> None:
-    found = failed(Breaker(), POLICY, work="w", reason="r", now=5.0, blocks=True, retry_after=300.0)
-    assert found.until == 305.0
+@pytest.mark.parametrize("named", [2.0, 300.0])
+def test_a_pause_that_the_page_named_is_the_first_cool_down_and_the_least_of_the_next(named: float) -> None:
+    found = failed(Breaker(), POLICY, work="w", reason="r", now=5.0, blocks=True, retry_after=named)
+    assert found.until == 5.0 + named
+    now = found.until
+    probing = started(at(found, POLICY, now=now), POLICY, work="p", now=now)
+    again = failed(probing, POLICY, work="p", reason="r", now=now, blocks=True, retry_after=named)
+    assert again.until == now + max(20.0, named)
 
 
 def test_after_the_cool_down_one_probe_is_let_through() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kernel.retry import MAX_RETRY_AFTER, RULES, FailureClass, decide, delay
-from kernel.tasks import MAX_LOSSES, Stage, TaskError, TaskState, TroubleKind
+from kernel.tasks import MAX_LOSSES, Counts, Stage, TaskError, TaskState, TroubleKind
 from tests.unit.kernel.make import NOW, running
 
 
@@ -37,10 +37,28 @@ def test_the_last_attempt_is_the_end() -> None:
 def test_a_browser_that_died_costs_no_attempt_but_its_number_is_limited() -> None:
     crash = error(TroubleKind.PAGE_CRASHED)
     again = decide(running(failures=2, max_attempts=3), crash, now=NOW, jitter=0.5)
-    assert (again.state, again.rule.loss) == (TaskState.RETRY, True)
+    assert (again.state, again.counts) == (TaskState.RETRY, Counts.LOSS)
     assert again.rule.blame is FailureClass.INFRASTRUCTURE
     last = decide(running(losses=MAX_LOSSES - 1), crash, now=NOW, jitter=0.5)
     assert last.state is TaskState.DEAD
+
+
+@pytest.mark.parametrize("kind", [TroubleKind.RATE_LIMIT, TroubleKind.LOGIN_WALL, TroubleKind.CHALLENGE])
+def test_a_block_that_was_there_before_the_prompt_is_nobodys_attempt(kind: TroubleKind) -> None:
+    task = running(failures=2, max_attempts=3)
+    found = decide(task, error(kind), now=NOW, jitter=0.5)
+    assert (found.state, found.counts) == (TaskState.RETRY, Counts.NOTHING)
+    late = decide(running(deadline=NOW + 10), error(kind, retry_after=30), now=NOW, jitter=0.5)
+    assert (late.state, late.error.kind) == (TaskState.DEAD, TroubleKind.DEADLINE)
+
+
+def test_a_prompt_that_alone_is_refused_does_not_block_its_account_for_ever() -> None:
+    task = running(failures=2, max_attempts=3, stage=Stage.ACCEPTED)
+    assert (
+        decide(task, error(TroubleKind.LOGIN_WALL, refused=True), now=NOW, jitter=0.5).state is TaskState.DEAD
+    )
+    waits = decide(task, error(TroubleKind.RATE_LIMIT, refused=True), now=NOW, jitter=0.5)
+    assert (waits.state, waits.counts) == (TaskState.RETRY, Counts.NOTHING)
 
 
 def test_what_cannot_be_harvested_is_dead_and_says_that_it_was_not_sent_twice() -> None:

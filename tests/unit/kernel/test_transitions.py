@@ -13,6 +13,7 @@ from kernel.tasks import (
     FINAL_STATES,
     LEASABLE_STATES,
     MAX_LOSSES,
+    Counts,
     Finish,
     LeaseToken,
     ReplySource,
@@ -56,10 +57,20 @@ def test_a_dead_end_goes_by_way_of_failed() -> None:
 
 def test_a_loss_is_not_a_failure() -> None:
     found = step(
-        transitions.settle(running(), settle(TaskState.RETRY, loss=True, not_before=NOW + 3), now=NOW)
+        transitions.settle(
+            running(), settle(TaskState.RETRY, counts=Counts.LOSS, not_before=NOW + 3), now=NOW
+        )
     )
     assert [event.change for event in found.events] == ["RUNNING→RETRY"]
     assert (found.task.failures, found.task.losses, found.task.not_before) == (0, 1, NOW + 3)
+
+
+def test_an_attempt_that_counts_as_nothing_leaves_the_numbers_alone() -> None:
+    found = step(
+        transitions.settle(running(failures=1), settle(TaskState.RETRY, counts=Counts.NOTHING), now=NOW)
+    )
+    assert [event.change for event in found.events] == ["RUNNING→FAILED", "FAILED→RETRY"]
+    assert (found.task.failures, found.task.losses) == (1, 0)
 
 
 def test_the_last_loss_is_the_end_and_says_how_many_died() -> None:
@@ -210,10 +221,12 @@ class TaskLife(RuleBasedStateMachine):
         if taken and to.rank >= Stage.SUBMITTED.rank:
             self.may_be_sent = True
 
-    @rule(data=st.data(), state=st.sampled_from(TaskState), loss=st.booleans(), proved=st.booleans())
-    def settle(self, data: st.DataObject, state: TaskState, loss: bool, proved: bool) -> None:
+    @rule(
+        data=st.data(), state=st.sampled_from(TaskState), counts=st.sampled_from(Counts), proved=st.booleans()
+    )
+    def settle(self, data: st.DataObject, state: TaskState, counts: Counts, proved: bool) -> None:
         token = data.draw(st.sampled_from(self.tokens))
-        command = settle(state, token, loss=loss, stage=Stage.NONE if proved else None)
+        command = settle(state, token, counts=counts, stage=Stage.NONE if proved else None)
         if self.take(transitions.settle(self.task, command, now=self.now), token):
             assert self.task.lease is None
             if proved and self.task.stage is Stage.NONE:
