@@ -41,6 +41,7 @@ _HANDSHAKE_FAILED = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 _READ_AT_ONCE = 128
+_SEND_TRIES = 8
 _SAFETY = 1.0
 
 
@@ -416,7 +417,7 @@ class Peer:
         if unsent and self._core.state is not LinkState.UP:
             unsent.clear()  # only the newest HELLO matters; without a broker they would pile up
         unsent.extend(self._core.outgoing(self._monotonic()))
-        while True:
+        for _ in range(_SEND_TRIES):
             try:
                 while unsent:
                     target, bundle = unsent[0]
