@@ -49,6 +49,14 @@ def test_every_shipped_recipe_is_valid_and_says_that_it_was_not_tried() -> None:
         assert not catalog.get(name).tried_live
 
 
+def test_the_recipe_of_the_documentation_is_one(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[4] / "docs" / "providers.md").read_text("utf-8")
+    (tmp_path / "yours.toml").write_text(text.partition("```toml\n")[2].partition("```")[0])
+    recipe = Catalog(user=tmp_path).get("yours")
+    assert recipe.stream is not None
+    assert recipe.completion.stream_ends
+
+
 @pytest.mark.parametrize("name", ["nobody", "../mine", "", "A B"])
 def test_an_unknown_provider_is_named_with_the_known_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(NervError, match="known are") as caught:
