@@ -7,12 +7,17 @@ import os
 import re
 import shlex
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from actors.telemetry import TelemetrySettings
 from drivers.playground import Pace, launch
+from nerv.bus.server import BusSettings
+from nerv.settings import decode_settings
 from tests.cluster import Cluster, cluster
 
 ROOT = Path(__file__).parents[3]
@@ -53,6 +58,19 @@ def test_each_make_target_exists() -> None:
                 assert re.search(rf"^{re.escape(target)}:", makefile, re.MULTILINE), (
                     f"{page.name}: make {target}"
                 )
+
+
+def test_the_settings_shown_are_those_that_actors_take() -> None:
+    kinds: dict[str, type[msgspec.Struct]] = {"bus": BusSettings, "telemetry": TelemetrySettings}
+    shown = [
+        (actor, table["settings"])
+        for page, block in _blocks("toml")
+        if page.name == "operations.md"
+        for actor, table in tomllib.loads(block)["actor"].items()
+    ]
+    assert len(shown) > 2
+    for actor, settings in shown:
+        decode_settings(settings, kinds[actor], actor=actor)
 
 
 @pytest.mark.browser
