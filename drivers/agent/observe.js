@@ -74,6 +74,7 @@ nerv.replyElement = () => {
   if (exchange && exchange.reply && !exchange.reply.isConnected) look();  // drawn anew since the last look
   return exchange && exchange.reply && exchange.reply.isConnected ? exchange.reply : null;
 };
+nerv.words = () => (document.body ? wordsOf(textOf(document.body)) : []);
 nerv.look = () => { if (exchange) look(); return Boolean(exchange); };
 
 function soon() {

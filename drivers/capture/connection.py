@@ -30,7 +30,6 @@ class Connection:
     chunks: int = 0
     ended: bool = False
     failure: str | None = None
-    close_code: int | None = None
     closed: bool = False
     pattern: str = ""
     total: int = 0

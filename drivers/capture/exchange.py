@@ -14,7 +14,7 @@ import msgspec
 from drivers.capture.candidates import Candidate, LogicalStream, goes_on_from
 from drivers.capture.choose import best_rule, by_text, compare_thinking
 from drivers.capture.connection import MAX_STREAM_BYTES, Connection
-from drivers.capture.ending import says_end
+from drivers.capture.ending import says_end, says_failure
 from drivers.capture.framing import Message
 from drivers.capture.live import RuleReader, change
 from drivers.capture.paths import Leaf
@@ -77,6 +77,8 @@ class Exchange:
     _emitted: str | None = None
     _said_end: bool = False
     """The newest message of the reply's socket that mattered said that the reply is over."""
+    _said_failure: str = ""
+    """What the newest message of the reply's response or socket that mattered named as its failure."""
 
     def __post_init__(self) -> None:
         if self.rule is not None:
@@ -149,10 +151,15 @@ class Exchange:
             self.on_delta(correction)
 
     def _note_end(self, message: Message, connection: Connection, delta: WireDelta | None) -> None:
+        failure = says_failure(message, whole=delta is None)
+        self._said_failure = failure or (self._said_failure if delta is None else "")
         if connection.transport == WEBSOCKET and self._reader is not None and self._reader.seen:
             self._said_end = says_end(message) or (self._said_end and delta is None)
 
     def _emit(self, delta: WireDelta) -> None:
+        if self._emitted is None and self._reader is not None and self._is_prompt(self._reader.text):
+            self._emitted = ""  # the turn of the user, told where replies are: the next text takes its place
+            return
         if self._emitted is not None:  # another rule spoke before: say what differs
             text, self._emitted = self._emitted, None
             correction = change(text, self._reader.text if self._reader else "")
@@ -174,7 +181,6 @@ class Exchange:
                 last_byte_at=c.last_byte_at,
                 ended=c.ended or c.closed,
                 failure=c.failure,
-                close_code=c.close_code,
             )
             for c in self.connections
         )
@@ -190,6 +196,7 @@ class Exchange:
             ended=bool(bodies) and all(c.ended for c in bodies),
             reply_ended=reply_ended,
             said_end=self._said_end,
+            said_failure=self._said_failure,
             reply_url=self._reply_on.url if self._reply_on is not None else None,
             reply_urls=sum(
                 1
@@ -202,15 +209,16 @@ class Exchange:
             cancelled=tuple(c.url for c in self.connections if c.failure == CANCELLED),
             http_errors=tuple(self.http_errors),
             waiting=tuple(self.waiting.values()),
-            closed=tuple((c.url, c.close_code) for c in self.connections if c.closed),
+            closed=tuple(c.url for c in self.connections if c.closed),
             overflowed=tuple(self.overflowed),
         )
 
     # -- what is the reply ----------------------------------------------------------------------------
 
     def live_text(self) -> str | None:
-        """The reply so far by the rule in use; None while there is none or it has found nothing."""
-        return self._reader.text if self._reader is not None and self._reader.seen else None
+        """The reply so far by the rule in use; None while there is none or it has found nothing but the prompt."""
+        text = self._reader.text if self._reader is not None and self._reader.seen else None
+        return None if text is not None and self._is_prompt(text) else text
 
     def follow(self, page_text: str) -> StreamRule | None:
         """The rule by which the reply grows that the page shows in part; from then on deltas are emitted."""
@@ -300,6 +308,14 @@ class Exchange:
             return None
         verdict = compare(text, page_text, known=True)
         return _reply(text, rule, verdict, self._reply_on, self._reader.seen) if verdict.ok else None
+
+    def mentions(self, page_text: str) -> bool:
+        """Whether anything that was heard holds at least half of the words that the page shows."""
+        words = {word.text for word in page_words(page_text)}
+        return any(2 * sum(word in text for word in words) >= len(words) for text in self._folded_texts())
+
+    def _folded_texts(self) -> Iterator[str]:
+        return (candidate.text.casefold() for candidate in self._candidates())
 
     def drawn(self, page_text: str) -> bool:
         """Whether a response that has ended gave, as HTML, what the page shows of the reply, to the last word."""

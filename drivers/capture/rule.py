@@ -92,7 +92,6 @@ class StreamActivity:
     last_byte_at: float
     ended: bool
     failure: str | None = None
-    close_code: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +101,7 @@ class WireActivity:
     ``reply_ended``: the stream the live text comes from has ended (None: no such stream is known, or it is a
     socket, which never ends). ``failed``: (url, error) of responses that broke off; ``cancelled``: those the page
     itself gave up, which many do when all is said. ``waiting``: addresses of requests sent since
-    then that are not answered yet. ``closed``: (url, close code where it was
-    seen) of sockets that closed.
+    then that are not answered yet. ``closed``: sockets that closed; why is not told.
     """
 
     streams: tuple[StreamActivity, ...] = ()
@@ -113,6 +111,8 @@ class WireActivity:
     reply_ended: bool | None = None
     said_end: bool = False
     """The socket that carries the reply said that it is over, and nothing of it came since."""
+    said_failure: str = ""
+    """What the response or socket that carries the reply named as its failure, with nothing of the reply since."""
     reply_url: str | None = None
     """Address of the stream that the live text comes from."""
     reply_urls: int = 0
@@ -121,7 +121,7 @@ class WireActivity:
     cancelled: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
     http_errors: tuple[HttpFailure, ...] = ()
-    closed: tuple[tuple[str, int | None], ...] = ()
+    closed: tuple[str, ...] = ()
     overflowed: tuple[str, ...] = field(default=())
     """Bounds that were hit: what was dropped can no longer be proved."""
 

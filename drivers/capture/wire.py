@@ -118,6 +118,10 @@ class WireCapture:
         """Whether a response that has ended gave, as HTML, what the page shows of the reply, to the last word."""
         return self._exchange.drawn(page_text)
 
+    def mentions(self, page_text: str) -> bool:
+        """Whether anything that was heard holds at least half of the words of ``page_text``."""
+        return self._exchange.mentions(page_text)
+
     def live_text(self) -> str | None:
         """The reply so far, by the rule given or found by ``follow``; None while nothing was found."""
         return self._exchange.live_text()
@@ -355,9 +359,6 @@ class WireCapture:
             return
         frame = event["response"]
         opcode, payload = int(frame["opcode"]), str(frame["payloadData"])
-        if opcode == 8:
-            data = base64.b64decode(payload) if payload else b""
-            connection.close_code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
         if opcode not in (1, 2):
             return
         data_or_text: str | bytes = payload if opcode == 1 else base64.b64decode(payload)

@@ -319,6 +319,7 @@ class _Discovery:
                 gone=tuple(sorted(gone))[:30],
                 learned=True,
                 actions=actions,
+                request_stays=exchange.request_stays(),
                 stream_ends=taken.rule is not None and exchange.responses_over(taken.rule),
             ),
             history=history,

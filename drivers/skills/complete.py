@@ -32,6 +32,12 @@ OPEN_SECONDS = 4.0
 """A stream that stays open is overruled by the page's own signs after this quiet, …"""
 ENDING_SECONDS = 30.0
 """… or after this one, where such streams were seen to end with their replies: a reply may pause long."""
+HUNG_UP_SECONDS = 6.0
+"""A page may open its socket again and get the rest of the reply within this time."""
+UNHEARD_SECONDS = 90.0
+"""Where replies are known to be on the wire and none came, what the page shows is its own ("Thinking…")."""
+SIGN_PATIENCE = 2.0
+"""Where the page is known to give a sign at the end, a quiet without one must be so many times as long to count."""
 
 
 class Sign(StrEnum):
@@ -91,6 +97,14 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     wire_ends: bool = False
     """In an earlier exchange the response ended together with its reply."""
     wire_failed: bool = False
+    """The response broke off, or said that it failed."""
+    hung_up: bool = False
+    """The socket that carries the reply closed, and sockets of this page are known to stay open."""
+    carrier_open: bool = False
+    """The request that carried the prompt is not answered in full, where such requests are, and it is not known
+    where on the wire the reply is."""
+    gives_sign: bool = False
+    """In an earlier exchange the page gave a sign of the end."""
     covered: bool = False
     """The reply's text on the wire is proved by what the page shows."""
     ahead: bool = False
@@ -152,6 +166,10 @@ def decide(facts: Facts) -> Verdict:
         return Verdict.COMPLETE
     if facts.busy or facts.input_disabled:
         return Verdict.WAIT
+    if facts.hung_up:
+        return Verdict.CUT_OFF if life >= HUNG_UP_SECONDS else Verdict.WAIT
+    if _unheard(facts) or facts.carrier_open:
+        return Verdict.COMPLETE if signs and life >= ENDING_SECONDS else _by_quiet(facts, life)
     if facts.wire_open:
         page_says = len([sign for sign in signs if sign is not Sign.STREAM_ENDED])
         patience = ENDING_SECONDS if facts.wire_ends else OPEN_SECONDS
@@ -170,8 +188,20 @@ def decide(facts: Facts) -> Verdict:
     return _by_quiet(facts, life)
 
 
+def _unheard(facts: Facts) -> bool:
+    """Replies are known to be on the wire, and nothing there is what the page shows."""
+    heard = facts.wire_text or facts.covered or facts.wire_ended or facts.carrier_ended or facts.drawn
+    return facts.learned and not heard
+
+
 def _by_quiet(facts: Facts, life: float) -> Verdict:
     needed = facts.quiet_needed * (SPINNING_PATIENCE if facts.spinning else 1.0)
+    if facts.gives_sign:
+        needed = max(needed, SIGN_PATIENCE * facts.quiet_needed)
+    if facts.carrier_open:
+        needed = max(needed, ENDING_SECONDS)
+    if _unheard(facts):
+        needed = max(needed, UNHEARD_SECONDS)
     return Verdict.UNPROVEN if life >= needed else Verdict.WAIT
 
 
@@ -191,6 +221,9 @@ def next_look(facts: Facts) -> float:
         INDICATOR_SECONDS,
         facts.quiet_needed,
         facts.quiet_needed * SPINNING_PATIENCE,
+        facts.quiet_needed * SIGN_PATIENCE,
+        HUNG_UP_SECONDS,
+        UNHEARD_SECONDS,
         LATE_SECONDS,
         facts.stall,
         facts.first_sign,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import re
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
@@ -27,6 +28,8 @@ POLL_SECONDS = 1.5
 """A reply that came by short answers has ended on the wire when none came for this long."""
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
+
+_SHOWN_SHARE = 0.9
 
 _ids = itertools.count(1)
 
@@ -77,6 +80,7 @@ class Exchange:
         self._limits = limits
         self._loop = asyncio.get_running_loop()
         self._rule: StreamRule | None = None
+        self._gives_sign = False
         self._followed_at = 0.0
         self._live: str | None = None
         self._live_at = 0.0
@@ -99,6 +103,7 @@ class Exchange:
         it = cls(page, frame, recipe.completion, recipe.limits, stream)
         it._rule = recipe.stream
         it.learned_rule = recipe.stream is not None
+        it._gives_sign = recipe.proof is not None and "unproven" not in recipe.proof.signs
         it._forget = page.on_end(it.wake.set)
         page.listen(it._take)
         if not history:
@@ -260,7 +265,11 @@ class Exchange:
         polled = not bytes_at and not answered and not (self._rule and self._rule.transport == "websocket")
         last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
         spinning = report is not None and report.spinning
-        broken = any("ABORTED" not in why for _, why in wire.failed)
+        hung_up = (
+            self.learned_rule
+            and bool(wire.reply_ended)
+            and not (self._over_http() or self._completion.stream_ends or wire.said_end)
+        )
         alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
             since_submit=now - began,
@@ -284,14 +293,39 @@ class Exchange:
             said_end=wire.said_end,
             carrier_ended=not live and (self._carrier_ended(wire) or self._document_ended()),
             wire_ended=self._answered_empty(wire)
-            or (bool(wire.reply_ended) and (not polled or now - (last_http or now) >= POLL_SECONDS)),
+            or (
+                bool(wire.reply_ended)
+                and not hung_up
+                and (not polled or now - (last_http or now) >= POLL_SECONDS)
+            ),
             wire_open=wire.reply_ended is False,
             wire_ends=self._completion.stream_ends,
-            wire_failed=broken,
+            wire_failed=self._broke_off(wire) or bool(wire.said_failure),
+            hung_up=hung_up,
+            carrier_open=self._rule is None
+            and not self._completion.request_stays
+            and self._carrier_open(wire),
+            gives_sign=self._gives_sign,
             covered=covered,
             quiet_needed=self._completion.quiet,
             stall=self._limits.stall,
             first_sign=self._limits.first_sign,
+        )
+
+    def _over_http(self) -> bool:
+        return self._rule is not None and self._rule.transport == "http"
+
+    def _broke_off(self, wire: WireActivity) -> bool:
+        """Did the response of the reply break off? Others may: pages poll, and report home."""
+        mine = {*self.page.outgoing.carriers, wire.reply_url}
+        known = wire.reply_url is not None
+        return any("ABORTED" not in why and (not known or url in mine) for url, why in wire.failed)
+
+    def _carrier_open(self, wire: WireActivity) -> bool:
+        """Is a request that carried the prompt still without its whole answer?"""
+        carriers = self.page.outgoing.carriers
+        return any(url in carriers for url in wire.waiting) or any(
+            s.url in carriers and s.transport == "http" and not s.ended for s in wire.streams
         )
 
     def _answered_empty(self, wire: WireActivity) -> bool:
@@ -331,6 +365,10 @@ class Exchange:
             if stream.transport == rule.transport == "http" and fnmatchcase(url_pattern(stream.url), rule.url)
         ]
 
+    def request_stays(self) -> bool:
+        """Is a request that carried the prompt still without its whole answer, now that the reply is over?"""
+        return self._carrier_open(self.page.capture.activity())
+
     def responses_over(self, rule: StreamRule) -> bool:
         """Have all responses of the kind that the rule names ended, cleanly?"""
         kind = self._responses(rule)
@@ -363,6 +401,12 @@ class Exchange:
             if best is None or rank > best[0]:
                 best = (rank, index)
         return best is not None and await self.page.call(self.frame, "adopt", best[1], into=bool)
+
+    async def shows_already(self, text: str) -> bool:
+        """Does the page show the words of a text somewhere? Where nothing of it is new, it is an earlier turn's."""
+        shown = await self.page.call(self.frame, "words", into=frozenset[str])
+        wanted = set(re.findall(r"[^\W_]+", text.lower()))
+        return bool(wanted) and len(wanted & shown) >= _SHOWN_SHARE * len(wanted)
 
     async def reply_element(self) -> ElementHandle | None:
         return await self.page.element(self.frame, "replyElement")

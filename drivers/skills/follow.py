@@ -31,6 +31,7 @@ ADOPT_SECONDS = 2.0
 ADOPTED_SECONDS = 0.5
 """How long the page's report of what was adopted is awaited."""
 FINAL_SECONDS = 8.0
+_LABEL_WORDS = 3
 _FEW_WORDS = 8
 """So few words are the beginning of a text only where they are its very first."""
 
@@ -177,6 +178,11 @@ def _raise_early(exchange: Exchange, facts: Facts, alert: str) -> None:
         raise trouble(TroubleKind.LOGIN_WALL, "the page asks for a login", stage=Stage.ACCEPTED)
     if alert and not facts.busy:
         raise trouble(TroubleKind.ERROR_DIALOG, alert[:200], stage=Stage.ACCEPTED)
+    said = exchange.page.capture.activity().said_failure
+    if said:
+        raise trouble(
+            TroubleKind.ERROR_DIALOG, f"the answer says that it failed: {said}", stage=Stage.ACCEPTED
+        )
 
 
 def _ending(exchange: Exchange, facts: Facts, verdict: Verdict, alert: str) -> Ending:
@@ -200,7 +206,8 @@ def _ending(exchange: Exchange, facts: Facts, verdict: Verdict, alert: str) -> E
         raise trouble(kind, what, stage=Stage.ACCEPTED)
     if alert and verdict is not Verdict.CUT_OFF:
         return Ending(verdict=Verdict.CUT_OFF, signs=(*signs, "alert"), alert=alert)
-    return Ending(verdict=verdict, signs=signs or ("quiet",), alert=alert)
+    failure = alert or exchange.page.capture.activity().said_failure
+    return Ending(verdict=verdict, signs=signs or ("quiet",), alert=failure)
 
 
 async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
@@ -209,6 +216,11 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         ending.verdict, Finish.CUT_OFF
     )
     proof, live = ending.proof, exchange.page.capture.live_text() or ""
+    unheard = exchange.learned_rule and not live
+    if unheard and proof is not None and _is_label(proof.text) and finish is Finish.COMPLETE:
+        finish = (
+            Finish.UNPROVEN
+        )  # a short answer that came in another way, or a name that stands above an empty one
     if (
         proof is not None
         and ending.verdict is Verdict.COMPLETE
@@ -226,7 +238,8 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
     if element is None:
         if proof is not None:
             return _proved(proof, finish)
-        if live:  # the page took its message away, or draws it late: what the wire said is kept
+        if live and not await exchange.shows_already(live):
+            # The page took its message away, or draws it late: what the wire said is kept.
             return Taken(
                 text=live,
                 source=ReplySource.WIRE,
@@ -239,13 +252,7 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         "take the reply's text",
         FINAL_SECONDS + 4,
     )
-    if (
-        final.source is ReplySource.DOM
-        and exchange.learned_rule
-        and not live
-        and (len(final.text.split()) <= 3 or exchange.rule_stream_ended())
-    ):
-        # Where replies are known to be on the wire, words that are only on the page are the page's own.
+    if unheard and final.source is ReplySource.DOM and _pages_own(exchange, final.text):
         raise trouble(TroubleKind.EMPTY_REPLY, "the reply is empty on the wire", stage=Stage.ACCEPTED)
     ended = bool(exchange.page.capture.activity().reply_ended)
     if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):
@@ -255,7 +262,8 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
             finish=finish,
             why="the stream ended; the page was still drawing its text",
         )
-    if final.source is not ReplySource.WIRE and live and _replaced(live, exchange.text):
+    other = final.source is not ReplySource.WIRE or finish is Finish.CUT_OFF
+    if other and live and _replaced(live, exchange.text):
         # After a failure many pages put an error text where the reply was (chatlab, completion).
         return Taken(
             text=live,
@@ -265,6 +273,15 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         )
     rule = final.wire.rule if final.wire is not None else None
     return Taken(text=final.text, source=final.source, finish=finish, why=final.why, rule=rule)
+
+
+def _is_label(text: str) -> bool:
+    return len(text.split()) <= _LABEL_WORDS
+
+
+def _pages_own(exchange: Exchange, shown: str) -> bool:
+    """Replies are known to be on the wire and none came there: are these words the page's own (a name, a hint)?"""
+    return _is_label(shown) or exchange.rule_stream_ended() or not exchange.page.capture.mentions(shown)
 
 
 def _proved(proof: WireReply, finish: Finish) -> Taken:

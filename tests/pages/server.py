@@ -158,6 +158,9 @@ class _Backend:
                 await response.write(f"data: {json.dumps({'delta': piece})}\n\n".encode())
             await response.write(b"data: [DONE]\n\n")
         except Broken:
+            if request.match_info["page"] == "says_failure":
+                await response.write(b'data: {"error": {"message": "overloaded"}}\n\n')
+                return response
             assert request.transport is not None
             request.transport.abort()
         except ConnectionResetError:
@@ -259,6 +262,8 @@ class _Backend:
                     await socket.send_str(json.dumps({"type": "token", "v": piece}))
                 if request.query.get("end"):
                     await socket.send_str('{"type":"idle"}')
+        except Broken:
+            await socket.close(code=1011)
         finally:
             beating.cancel()
             await asyncio.gather(beating, return_exceptions=True)

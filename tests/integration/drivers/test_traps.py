@@ -21,14 +21,15 @@ from tests.pages import TRAPS, TrapServer, trap_server
 
 pytestmark = pytest.mark.browser
 
-PACE = Pace(chunks=12, seconds=0.5, pause=4.0)
+PACE = Pace(chunks=12, seconds=0.5, pause=6.0)
 PROBE = "short reference please"
 PROMPTS = ("What is an actor?", "short and sweet")
 OTHER = {
     "virtual_code": ("code of a queue", "short and sweet"),
     "kept_prompt": ("What is an actor?", "two\nlines"),
     "model_editor": ("two\nlines", "say it *loud*"),
-    "send_turns_stop": ("pause, then answer", "two\nlines"),
+    "thinking": ("pause then answer", "short and sweet"),
+    "send_turns_stop": ("pause then answer", "two\nlines"),
 }
 UNPROVEN = {
     ("socket_silent_end", "What is an actor?"),
@@ -96,20 +97,30 @@ async def says_that_a_reply_is_empty(session: BrowserSession, server: TrapServer
     assert server.times("greeting", "empty please") == 1
 
 
-async def keeps_what_a_page_took_away(session: BrowserSession, server: TrapServer) -> None:
-    recipe = await discover(session, server.url("bubble_removed"), name="removed", probe=PROBE)
+async def waits_for_a_page_that_thinks(session: BrowserSession, server: TrapServer) -> None:
+    """Also in the exchange that teaches: what stands there meanwhile is no reply, and no lesson."""
+    recipe = await discover(session, server.url("thinking"), name="thinks", probe="pause for a reference")
+    assert recipe.stream is not None
+    assert recipe.completion.stream_ends
+
+
+async def tells_a_reply_that_broke_off(session: BrowserSession, server: TrapServer, page: str) -> None:
+    recipe = await discover(session, server.url(page), name=page, probe=PROBE)
     result = await ask(session, recipe, "error in the middle")
     whole = reply_for("error in the middle")
     assert result.finish is Finish.CUT_OFF
     assert len(result.text) > 100
     assert whole.startswith(result.text)
-    assert server.times("bubble_removed", "error in the middle") == 1
+    assert server.times(page, "error in the middle") == 1
 
 
 CASES: dict[str, Callable[[BrowserSession, TrapServer], Awaitable[None]]] = {
     **{page: partial(answers_exactly, page=page) for page in TRAPS if page != "frame_inner"},
     "empty reply": says_that_a_reply_is_empty,
-    "reply taken away": keeps_what_a_page_took_away,
+    "thinks about the probe": waits_for_a_page_that_thinks,
+    "reply taken away": partial(tells_a_reply_that_broke_off, page="bubble_removed"),
+    "reply that says it failed": partial(tells_a_reply_that_broke_off, page="says_failure"),
+    "socket that hangs up": partial(tells_a_reply_that_broke_off, page="socket_silent_end"),
 }
 GROUPS = 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drivers.capture.ending import says_end
+from drivers.capture.ending import says_end, says_failure
 from drivers.capture.framing import Message
 from drivers.capture.live import RuleReader
 from drivers.capture.rule import WHOLE, StreamRule
@@ -41,6 +41,48 @@ def test_what_names_the_end_of_a_reply(message: Message) -> None:
 )
 def test_what_does_not(message: Message) -> None:
     assert not says_end(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "cause"),
+    [
+        (Message(value={}, event="error"), "error"),
+        (
+            Message(value={"msg": "process_completed", "output": {"error": None}, "success": False}),
+            "success: false",
+        ),
+        (Message(value={"type": "run", "isError": True, "output": "It stopped."}), "isError: true"),
+        (Message(value={"notification": {"message": {"html": "x", "type": "error"}}}), "type: error"),
+        (Message(value={"data": {"status": {"code": "error", "title": "Exception"}}}), "code: error"),
+        (Message(value={"error": {"message": "overloaded", "code": 529}}), "overloaded"),
+        (Message(value={"error": "out of memory"}), "out of memory"),
+        (Message(value={"event": "streamFailed"}), "event: streamFailed"),
+        (Message(value=["chat:error", {"id": 3}]), "chat:error"),
+    ],
+)
+def test_what_names_a_failure(message: Message, cause: str) -> None:
+    assert says_failure(message, whole=True) == cause
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        Message(value={"error": None, "success": True, "errors": {}, "isError": False}),
+        Message(value={"type": "tool_error", "text": "the search failed, trying again"}),
+        Message(value={"type": "token", "text": "error"}),
+        Message(value={"turns": [{"role": "bot", "isError": True, "text": "an old one"}, {"text": "new"}]}),
+        Message(value={"title": "error: a history"}),
+        Message(value="error"),
+    ],
+)
+def test_what_names_none(message: Message) -> None:
+    assert not says_failure(message, whole=True)
+
+
+def test_beside_a_piece_of_the_reply_only_the_first_level_counts() -> None:
+    message = Message(value={"delta": "More", "tool": {"isError": True}})
+    assert not says_failure(message)
+    assert says_failure(message, whole=True)
 
 
 def test_a_rule_learned_from_a_reply_in_one_piece_joins_the_pieces_of_the_next() -> None:

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from drivers.capture import Connection, Exchange, WireDelta
 from drivers.capture.exchange import side_by_side
 from drivers.capture.rule import HTTP, StreamRule, of_thoughts
-from tests.unit.drivers.capture.bodies import PAGE, PROMPT, REPLY, cut, heard, openai_chat, prefixes, sse
+from tests.unit.drivers.capture.bodies import (
+    PAGE,
+    PROMPT,
+    REPLY,
+    cut,
+    heard,
+    openai_chat,
+    prefixes,
+    replay,
+    sse,
+)
 
 
 def test_one_bubble_of_several_whole_messages_is_found() -> None:
@@ -211,3 +222,32 @@ def test_what_the_page_draws_of_html_is_known_to_have_ended(body: str, content_t
 
 def test_markdown_is_not_taken_for_html() -> None:
     assert not heard(sse(*cut("Words, and no tags: a > b."))).drawn("Words, and no tags: a > b.")
+
+
+RULE = StreamRule(url="/api/chat", transport=HTTP, framing="sse", path="$.d", mode="append")
+
+
+def test_a_failure_counts_until_the_reply_goes_on() -> None:
+    exchange = Exchange(prompt=PROMPT, rule=RULE)
+    heard(sse({"d": "An ant "}, {"error": {"message": "overloaded"}}), exchange=exchange)
+    assert exchange.activity().said_failure == "overloaded"
+    heard(sse({"d": "walks."}), exchange=exchange)
+    assert not exchange.activity().said_failure
+
+
+def test_the_turn_of_the_user_is_not_streamed_as_the_reply() -> None:
+    rule = msgspec.structs.replace(RULE, path="$.text", mode="snapshot")
+    deltas: list[WireDelta] = []
+    exchange = Exchange(prompt=PROMPT, rule=rule, on_delta=deltas.append)
+    heard(sse({"text": PROMPT}), exchange=exchange)
+    assert exchange.live_text() is None
+    assert deltas == []
+    heard(sse({"text": "Te"}, {"text": "Ten ants."}), exchange=exchange)
+    assert exchange.live_text() == "Ten ants."
+    assert replay(deltas) == "Ten ants."
+
+
+def test_words_that_nobody_sent_are_the_pages_own() -> None:
+    exchange = heard(sse(*({"d": piece} for piece in cut(REPLY))))
+    assert exchange.mentions("An ant walks, a bee flies")
+    assert not exchange.mentions("Models can make mistakes. Check what matters.")

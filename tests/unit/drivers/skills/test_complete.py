@@ -129,6 +129,10 @@ ANY = st.builds(
     wire_open=MAYBE,
     wire_ends=MAYBE,
     wire_failed=MAYBE,
+    hung_up=MAYBE,
+    carrier_open=MAYBE,
+    gives_sign=MAYBE,
+    learned=MAYBE,
     covered=MAYBE,
     ahead=MAYBE,
 )
@@ -181,3 +185,33 @@ def test_an_open_stream_of_a_kind_that_ends_outlasts_a_false_sign_of_the_page() 
 def test_a_wire_that_tells_its_end_is_a_sign(sign: str) -> None:
     assert decide(facts(quiet=0.5, **{sign: True})) is Verdict.WAIT
     assert decide(facts(quiet=1.1, **{sign: True})) is Verdict.COMPLETE
+
+
+def test_what_a_page_shows_while_the_wire_is_silent_is_not_the_reply_yet() -> None:
+    """ "Thinking…", where replies are known to be on the wire; a send button comes and goes meanwhile."""
+    thinking = facts(learned=True, quiet=20.0, controls_back=True)
+    assert decide(thinking) is Verdict.WAIT
+    assert decide(msgspec.structs.replace(thinking, quiet=31.0)) is Verdict.COMPLETE
+    alone = facts(learned=True, quiet=60.0)
+    assert decide(alone) is Verdict.WAIT
+    assert decide(msgspec.structs.replace(alone, quiet=91.0)) is Verdict.UNPROVEN
+    assert decide(msgspec.structs.replace(alone, covered=True)) is Verdict.UNPROVEN
+
+
+def test_a_request_that_is_not_answered_in_full_outlasts_a_short_quiet() -> None:
+    asked = facts(carrier_open=True, quiet=20.0)
+    assert decide(asked) is Verdict.WAIT
+    assert decide(msgspec.structs.replace(asked, quiet=31.0)) is Verdict.UNPROVEN
+    assert decide(msgspec.structs.replace(asked, quiet=20.0, controls_back=True)) is Verdict.WAIT
+    assert decide(msgspec.structs.replace(asked, quiet=31.0, controls_back=True)) is Verdict.COMPLETE
+
+
+def test_a_socket_that_hangs_up_may_come_back_and_is_no_end() -> None:
+    gone = facts(hung_up=True, wire_text=True, quiet=5.0, wire_quiet=5.0, controls_back=True)
+    assert decide(gone) is Verdict.WAIT
+    assert decide(msgspec.structs.replace(gone, quiet=6.1, wire_quiet=6.1)) is Verdict.CUT_OFF
+
+
+def test_a_page_that_gave_a_sign_before_is_given_longer_without_one() -> None:
+    assert decide(facts(gives_sign=True, quiet=7.0)) is Verdict.WAIT
+    assert decide(facts(gives_sign=True, quiet=10.1)) is Verdict.UNPROVEN
