@@ -319,8 +319,8 @@ class _Discovery:
                 gone=tuple(sorted(gone))[:30],
                 learned=True,
                 actions=actions,
-                request_stays=exchange.request_stays(),
-                stream_ends=taken.rule is not None and exchange.responses_over(taken.rule),
+                request_stays=exchange.answers().request_open(),
+                stream_ends=taken.rule is not None and exchange.answers(taken.rule).responses_over(),
             ),
             history=history,
             proof=Proof(

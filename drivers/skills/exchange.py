@@ -7,15 +7,15 @@ import contextlib
 import itertools
 import re
 from collections.abc import Callable
-from fnmatch import fnmatchcase
 
 import msgspec
 from playwright.async_api import ElementHandle, Frame
 
-from drivers.capture import StreamActivity, StreamRule, WireActivity, WireDelta, url_pattern
+from drivers.capture import StreamRule, WireDelta
 from drivers.guard import PageMoved
 from drivers.page import ChatPage
 from drivers.recipes.recipe import Completion, Limits, Locator, Recipe
+from drivers.skills.answers import Answers
 from drivers.skills.complete import Facts
 from drivers.skills.report import Report, controls_differ, likely_parts, turn_controls, utf16_prefix
 from drivers.skills.stream import ReplyStream
@@ -24,8 +24,6 @@ from drivers.trouble import Trouble
 END_SECONDS = 1.0
 FOLLOW_SECONDS = 0.25
 """Without a rule, the wire is compared with the page this often while the reply grows."""
-POLL_SECONDS = 1.5
-"""A reply that came by short answers has ended on the wire when none came for this long."""
 WIRE_FIRST_SECONDS = 2.0
 """With a rule, the page's text is streamed only where the wire stays silent this long after the page began."""
 
@@ -248,7 +246,8 @@ class Exchange:
     def facts(self, *, covered: bool = False) -> Facts:
         now = self._loop.time()
         began = self.submitted_at if self.submitted_at is not None else now
-        wire = self.page.capture.activity()
+        answers = self.answers()
+        wire = answers.wire
         report = self.report
         changed = report is not None and self._changed_controls(report)
         learned = set(self._completion.busy)
@@ -259,17 +258,11 @@ class Exchange:
             self._live, self._live_at = live, now
         # Sockets carry heartbeats, polls come for ever: only bytes of the reply tell that it still grows.
         bytes_at = [s.last_byte_at for s in wire.streams if s.transport == "http" and s.streaming]
-        # Many short answers are polls of one reply: that one of them ended says nothing.
-        # The answer to the very request that carried the prompt is no poll.
-        answered = wire.reply_url in self.page.outgoing.carriers and wire.reply_urls == 1
-        polled = not bytes_at and not answered and not (self._rule and self._rule.transport == "websocket")
-        last_http = max((s.last_byte_at for s in wire.streams if s.transport == "http"), default=None)
         spinning = report is not None and report.spinning
-        hung_up = (
-            self.learned_rule
-            and bool(wire.reply_ended)
-            and not (self._over_http() or self._completion.stream_ends or wire.said_end)
-        )
+        hung_up = self.learned_rule and not self._completion.stream_ends and answers.hung_up()
+        empty = self.learned_rule and not live and answers.empty()
+        began_at = self.first_text_at
+        answered = not live and began_at is not None and answers.request_answered(began_at)
         alive_at = self._live_at if live else max(bytes_at, default=None)
         return Facts(
             since_submit=now - began,
@@ -291,20 +284,13 @@ class Exchange:
             wire_text=bool(live),
             wire_quiet=now - max(alive_at, began) if alive_at is not None else None,
             said_end=wire.said_end,
-            carrier_ended=not live and (self._carrier_ended(wire) or self._document_ended()),
-            wire_ended=self._answered_empty(wire)
-            or (
-                bool(wire.reply_ended)
-                and not hung_up
-                and (not polled or now - (last_http or now) >= POLL_SECONDS)
-            ),
+            carrier_ended=answered or (not live and self._document_ended()),
+            wire_ended=empty or (answers.ended(now) and not hung_up),
             wire_open=wire.reply_ended is False,
             wire_ends=self._completion.stream_ends,
-            wire_failed=self._broke_off(wire) or bool(wire.said_failure),
+            wire_failed=answers.broke_off() or bool(wire.said_failure),
             hung_up=hung_up,
-            carrier_open=self._rule is None
-            and not self._completion.request_stays
-            and self._carrier_open(wire),
+            carrier_open=self._rule is None and not self._completion.request_stays and answers.request_open(),
             gives_sign=self._gives_sign,
             covered=covered,
             quiet_needed=self._completion.quiet,
@@ -312,74 +298,20 @@ class Exchange:
             first_sign=self._limits.first_sign,
         )
 
-    def _over_http(self) -> bool:
-        return self._rule is not None and self._rule.transport == "http"
-
-    def _broke_off(self, wire: WireActivity) -> bool:
-        """Did the response of the reply break off? Others may: pages poll, and report home."""
-        mine = {*self.page.outgoing.carriers, wire.reply_url}
-        known = wire.reply_url is not None
-        return any("ABORTED" not in why and (not known or url in mine) for url, why in wire.failed)
-
-    def _carrier_open(self, wire: WireActivity) -> bool:
-        """Is a request that carried the prompt still without its whole answer?"""
-        carriers = self.page.outgoing.carriers
-        return any(url in carriers for url in wire.waiting) or any(
-            s.url in carriers and s.transport == "http" and not s.ended for s in wire.streams
-        )
-
-    def _answered_empty(self, wire: WireActivity) -> bool:
-        """Was the very request that carried the prompt answered where replies are known to be, with nothing?
-
-        Busy controls that would tell the end too may come and go between two looks.
-        """
-        rule = self._rule
-        if not self.learned_rule or rule is None or self.text.strip() or self.page.capture.live_text():
-            return False
-        answers = [s for s in wire.streams if s.transport == "http" and s.url in self.page.outgoing.carriers]
-        return any(fnmatchcase(url_pattern(s.url), rule.url) for s in answers) and all(
-            s.ended and s.failure is None for s in answers
-        )
-
-    def _carrier_ended(self, wire: WireActivity) -> bool:
-        """Did the request that carried the prompt get an answer in pieces, the text grow with them, and it end?"""
-        began = self.first_text_at
-        carried = [s for s in wire.streams if s.transport == "http" and s.url in self.page.outgoing.carriers]
-        return (
-            began is not None
-            and bool(carried)
-            and all(s.ended and s.failure is None for s in carried)
-            and any(s.streaming and s.last_byte_at >= began for s in carried)
-        )
+    def answers(self, rule: StreamRule | None = None) -> Answers:
+        """What came on the wire so far. ``rule``: where replies are; without it, by the rule in use."""
+        return Answers(self.page.capture.activity(), self.page.outgoing.carriers, rule or self._rule)
 
     def _document_ended(self) -> bool:
         """Did the prompt go out with a form, and has the document that answers it arrived in full?"""
         loaded = self.report is not None and self.report.loaded
         return self.page.outgoing.by_document and self.reloaded and loaded and not self.lost
 
-    def _responses(self, rule: StreamRule) -> list[StreamActivity]:
-        """Those of the kind that the rule names; none where it names sockets."""
-        return [
-            stream
-            for stream in self.page.capture.activity().streams
-            if stream.transport == rule.transport == "http" and fnmatchcase(url_pattern(stream.url), rule.url)
-        ]
-
-    def request_stays(self) -> bool:
-        """Is a request that carried the prompt still without its whole answer, now that the reply is over?"""
-        return self._carrier_open(self.page.capture.activity())
-
-    def responses_over(self, rule: StreamRule) -> bool:
-        """Have all responses of the kind that the rule names ended, cleanly?"""
-        kind = self._responses(rule)
-        return bool(kind) and all(it.ended and it.failure is None for it in kind)
-
     def rule_stream_ended(self) -> bool:
         """Did a response of the kind that the recipe's rule names end cleanly, with nothing of a reply in it?"""
-        rule = self._rule
-        if not self.learned_rule or rule is None or self.page.capture.live_text():
+        if not self.learned_rule or self.page.capture.live_text():
             return False
-        return any(it.ended and it.failure is None for it in self._responses(rule))
+        return self.answers().response_over()
 
     async def adopt_proved(self, *, by_rule: bool) -> bool:
         """Look whether a part of what is new on the page is a text of the wire; from then on that part is the reply.

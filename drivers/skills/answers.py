@@ -1,0 +1,91 @@
+"""What the wire did in answer to one prompt, read for signs of the reply's end. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from drivers.capture import StreamActivity, StreamRule, WireActivity, url_pattern
+
+POLL_SECONDS = 1.5
+"""A reply that came by short answers has ended on the wire when none came for this long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """``carriers``: addresses of the requests that carried the prompt. ``rule``: where replies are, if known."""
+
+    wire: WireActivity
+    carriers: Collection[str]
+    rule: StreamRule | None = None
+
+    def carried(self) -> list[StreamActivity]:
+        """The responses to the requests that carried the prompt."""
+        return [s for s in self.wire.streams if s.transport == "http" and s.url in self.carriers]
+
+    def of_kind(self) -> list[StreamActivity]:
+        """The responses of the kind that the rule names; none where it names sockets, or there is no rule."""
+        rule = self.rule
+        return [
+            stream
+            for stream in self.wire.streams
+            if rule is not None
+            and stream.transport == rule.transport == "http"
+            and fnmatchcase(url_pattern(stream.url), rule.url)
+        ]
+
+    def ended(self, now: float) -> bool:
+        """Has the stream that carries the reply ended? ``now``: time of the event loop, seconds.
+
+        Many short answers are polls of one reply: that one of them ended says nothing. The answer to the very
+        request that carried the prompt is no poll.
+        """
+        if not self.wire.reply_ended:
+            return False
+        http = [s for s in self.wire.streams if s.transport == "http"]
+        answered = self.wire.reply_url in self.carriers and self.wire.reply_urls == 1
+        over_socket = self.rule is not None and self.rule.transport == "websocket"
+        if answered or over_socket or any(s.streaming for s in http):
+            return True
+        return now - max((s.last_byte_at for s in http), default=now) >= POLL_SECONDS
+
+    def hung_up(self) -> bool:
+        """Did the socket that carries the reply close without having said that the reply is over?"""
+        over_socket = self.rule is not None and self.rule.transport == "websocket"
+        return over_socket and bool(self.wire.reply_ended) and not self.wire.said_end
+
+    def broke_off(self) -> bool:
+        """Did the response of the reply break off? Others may: pages poll, and report home."""
+        known = self.wire.reply_url is not None
+        mine = {*self.carriers, self.wire.reply_url}
+        return any("ABORTED" not in why and (not known or url in mine) for url, why in self.wire.failed)
+
+    def request_open(self) -> bool:
+        """Is a request that carried the prompt still without its whole answer?"""
+        waiting = any(url in self.carriers for url in self.wire.waiting)
+        return waiting or any(not s.ended for s in self.carried())
+
+    def request_answered(self, began: float) -> bool:
+        """Did the request that carried the prompt get an answer in pieces, the text (which ``began`` then) grow with
+        them, and it end?"""
+        carried = self.carried()
+        return _over(carried) and any(s.streaming and s.last_byte_at >= began for s in carried)
+
+    def empty(self) -> bool:
+        """Was the very request that carried the prompt answered where replies are known to be? (With nothing, where
+        there is no text.) Busy controls that would tell the end too may come and go between two looks."""
+        carried, kind = self.carried(), self.of_kind()
+        return _over(carried) and any(s in kind for s in carried)
+
+    def responses_over(self) -> bool:
+        """Have all responses of the kind that the rule names ended, cleanly?"""
+        return _over(self.of_kind())
+
+    def response_over(self) -> bool:
+        """Has one of them?"""
+        return any(s.ended and s.failure is None for s in self.of_kind())
+
+
+def _over(streams: list[StreamActivity]) -> bool:
+    return bool(streams) and all(s.ended and s.failure is None for s in streams)
