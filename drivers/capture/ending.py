@@ -22,6 +22,8 @@ _FAILED_FLAG = re.compile(r"(?:is|has)?_?(?:error|errored|failed|failure)")
 _CAUSES = frozenset({"error", "errors", "exception", "error_message"})
 _WELL = frozenset({"success", "succeeded", "ok"})
 _CAUSE_CHARS = 200
+_TRIED = re.compile(r"tool|think|thought|reason|step|search")
+"""What may fail within a reply that goes well."""
 _DEPTH = 3
 _WIDTH = 40
 
@@ -64,17 +66,23 @@ def _failure_in(value: object, depth: int) -> str:
         return ""
     if not isinstance(value, dict):
         return ""
-    for key, inner in list(value.items())[:_WIDTH]:
-        name = _plain(str(key))
+    fields = [(_plain(str(key)), inner) for key, inner in list(value.items())[:_WIDTH]]
+    if any(
+        isinstance(inner, str) and name in _NAMING and _TRIED.search(_plain(inner)) for name, inner in fields
+    ):
+        return ""
+    for name, inner in fields:
         if (inner is True and _FAILED_FLAG.fullmatch(name)) or (inner is False and name in _WELL):
-            return f"{key}: {str(inner).lower()}"
+            return f"{name}: {str(inner).lower()}"
         if name in _CAUSES and isinstance(inner, str | dict | list) and inner:
             return _cause(inner)
         if isinstance(inner, str) and name in _FAILED_NAMING and len(inner) < 40 and _failed(inner):
-            return f"{key}: {inner}"
+            return f"{name}: {inner}"
     if depth > 0:
-        for inner in list(value.values())[:_WIDTH]:
-            found = _failure_in(inner, depth - 1) if isinstance(inner, dict) else ""
+        for name, inner in fields:
+            found = ""
+            if isinstance(inner, dict) and not _TRIED.search(name):
+                found = _failure_in(inner, depth - 1)
             if found:
                 return found
     return ""

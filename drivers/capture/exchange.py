@@ -157,7 +157,7 @@ class Exchange:
             self._said_end = says_end(message) or (self._said_end and delta is None)
 
     def _emit(self, delta: WireDelta) -> None:
-        if self._emitted is None and self._reader is not None and self._is_prompt(self._reader.text):
+        if self._emitted is None and self._is_turn_of_user():
             self._emitted = ""  # the turn of the user, told where replies are: the next text takes its place
             return
         if self._emitted is not None:  # another rule spoke before: say what differs
@@ -216,9 +216,10 @@ class Exchange:
     # -- what is the reply ----------------------------------------------------------------------------
 
     def live_text(self) -> str | None:
-        """The reply so far by the rule in use; None while there is none or it has found nothing but the prompt."""
-        text = self._reader.text if self._reader is not None and self._reader.seen else None
-        return None if text is not None and self._is_prompt(text) else text
+        """The reply so far by the rule in use; None while there is none, or it has found only the turn of the user."""
+        if self._reader is None or not self._reader.seen or self._is_turn_of_user():
+            return None
+        return self._reader.text
 
     def follow(self, page_text: str) -> StreamRule | None:
         """The rule by which the reply grows that the page shows in part; from then on deltas are emitted."""
@@ -312,10 +313,8 @@ class Exchange:
     def mentions(self, page_text: str) -> bool:
         """Whether anything that was heard holds at least half of the words that the page shows."""
         words = {word.text for word in page_words(page_text)}
-        return any(2 * sum(word in text for word in words) >= len(words) for text in self._folded_texts())
-
-    def _folded_texts(self) -> Iterator[str]:
-        return (candidate.text.casefold() for candidate in self._candidates())
+        heard = (candidate.text.casefold() for candidate in self._candidates())
+        return any(2 * sum(word in text for word in words) >= len(words) for text in heard)
 
     def drawn(self, page_text: str) -> bool:
         """Whether a response that has ended gave, as HTML, what the page shows of the reply, to the last word."""
@@ -346,6 +345,12 @@ class Exchange:
                         first_at=at,
                         connection=candidate.connection,
                     )
+
+    def _is_turn_of_user(self) -> bool:
+        """Is what the rule has found so far the prompt, told where replies are? An answer that ends with it echoes."""
+        on = self._reply_on
+        echoed = on is not None and on.transport == HTTP and on.ended
+        return self._reader is not None and self._is_prompt(self._reader.text) and not echoed
 
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())

@@ -217,10 +217,9 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
     )
     proof, live = ending.proof, exchange.page.capture.live_text() or ""
     unheard = exchange.learned_rule and not live
-    if unheard and proof is not None and _is_label(proof.text) and finish is Finish.COMPLETE:
-        finish = (
-            Finish.UNPROVEN
-        )  # a short answer that came in another way, or a name that stands above an empty one
+    if unheard and proof is not None and finish is Finish.COMPLETE and _is_label(proof.text):
+        # A short answer that came in another way, or a name that stands above an empty one.
+        finish = Finish.UNPROVEN
     if (
         proof is not None
         and ending.verdict is Verdict.COMPLETE

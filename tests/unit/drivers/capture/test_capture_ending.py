@@ -51,7 +51,7 @@ def test_what_does_not(message: Message) -> None:
             Message(value={"msg": "process_completed", "output": {"error": None}, "success": False}),
             "success: false",
         ),
-        (Message(value={"type": "run", "isError": True, "output": "It stopped."}), "isError: true"),
+        (Message(value={"type": "run", "isError": True, "output": "It stopped."}), "is_error: true"),
         (Message(value={"notification": {"message": {"html": "x", "type": "error"}}}), "type: error"),
         (Message(value={"data": {"status": {"code": "error", "title": "Exception"}}}), "code: error"),
         (Message(value={"error": {"message": "overloaded", "code": 529}}), "overloaded"),
@@ -70,6 +70,8 @@ def test_what_names_a_failure(message: Message, cause: str) -> None:
         Message(value={"error": None, "success": True, "errors": {}, "isError": False}),
         Message(value={"type": "tool_error", "text": "the search failed, trying again"}),
         Message(value={"type": "token", "text": "error"}),
+        Message(value={"type": "tool_result", "is_error": True, "content": "not found"}),
+        Message(value={"message": {"tool_result": {"error": "not found"}, "text": "Here it is."}}),
         Message(value={"turns": [{"role": "bot", "isError": True, "text": "an old one"}, {"text": "new"}]}),
         Message(value={"title": "error: a history"}),
         Message(value="error"),
@@ -80,7 +82,7 @@ def test_what_names_none(message: Message) -> None:
 
 
 def test_beside_a_piece_of_the_reply_only_the_first_level_counts() -> None:
-    message = Message(value={"delta": "More", "tool": {"isError": True}})
+    message = Message(value={"delta": "More", "state": {"isError": True}})
     assert not says_failure(message)
     assert says_failure(message, whole=True)
 

@@ -239,10 +239,12 @@ def test_the_turn_of_the_user_is_not_streamed_as_the_reply() -> None:
     rule = msgspec.structs.replace(RULE, path="$.text", mode="snapshot")
     deltas: list[WireDelta] = []
     exchange = Exchange(prompt=PROMPT, rule=rule, on_delta=deltas.append)
-    heard(sse({"text": PROMPT}), exchange=exchange)
+    told = Connection(url="http://h/api/chat", transport=HTTP, content_type="text/event-stream")
+    exchange.carried(told, 9, 1.0)
+    exchange.take(told, told.body(sse({"text": PROMPT}).encode()), 9)
     assert exchange.live_text() is None
     assert deltas == []
-    heard(sse({"text": "Te"}, {"text": "Ten ants."}), exchange=exchange)
+    exchange.take(told, told.body(sse({"text": "Te"}, {"text": "Ten ants."}).encode()), 9)
     assert exchange.live_text() == "Ten ants."
     assert replay(deltas) == "Ten ants."
 
@@ -251,3 +253,10 @@ def test_words_that_nobody_sent_are_the_pages_own() -> None:
     exchange = heard(sse(*({"d": piece} for piece in cut(REPLY))))
     assert exchange.mentions("An ant walks, a bee flies")
     assert not exchange.mentions("Models can make mistakes. Check what matters.")
+
+
+def test_an_answer_that_is_the_prompt_is_known_as_one_when_it_has_ended() -> None:
+    exchange = Exchange(prompt=PROMPT, rule=RULE)
+    heard(sse({"d": PROMPT}), exchange=exchange)
+    assert exchange.connections[0].ended
+    assert exchange.live_text() == PROMPT
