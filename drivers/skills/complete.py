@@ -103,6 +103,8 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     carrier_open: bool = False
     """The request that carried the prompt is not answered in full, where such requests are, and it is not known
     where on the wire the reply is."""
+    on_wire: bool = False
+    """The reply must come on the wire: it is known where, and it does not come with a document."""
     gives_sign: bool = False
     """In an earlier exchange the page gave a sign of the end."""
     covered: bool = False
@@ -189,9 +191,9 @@ def decide(facts: Facts) -> Verdict:
 
 
 def _unheard(facts: Facts) -> bool:
-    """Replies are known to be on the wire, and nothing there is what the page shows."""
+    """The reply must come on the wire, and nothing there is what the page shows."""
     heard = facts.wire_text or facts.covered or facts.wire_ended or facts.carrier_ended or facts.drawn
-    return facts.learned and not heard
+    return facts.on_wire and not heard
 
 
 def _by_quiet(facts: Facts, life: float) -> Verdict:

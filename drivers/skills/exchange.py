@@ -291,12 +291,23 @@ class Exchange:
             wire_failed=answers.broke_off() or bool(wire.said_failure),
             hung_up=hung_up,
             carrier_open=self._rule is None and not self._completion.request_stays and answers.request_open(),
-            gives_sign=self._gives_sign,
+            on_wire=self.on_wire,
+            gives_sign=self._gives_sign and not self._in_document,
             covered=covered,
             quiet_needed=self._completion.quiet,
             stall=self._limits.stall,
             first_sign=self._limits.first_sign,
         )
+
+    @property
+    def _in_document(self) -> bool:
+        """Is the reply looked for in a document that was opened, or opened again, after the prompt was sent?"""
+        return bool(self._options["history"])
+
+    @property
+    def on_wire(self) -> bool:
+        """Must the reply come on the wire? It is known where, and it does not come with a document."""
+        return self.learned_rule and not self._in_document
 
     def answers(self, rule: StreamRule | None = None) -> Answers:
         """What came on the wire so far. ``rule``: where replies are; without it, by the rule in use."""

@@ -216,7 +216,7 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         ending.verdict, Finish.CUT_OFF
     )
     proof, live = ending.proof, exchange.page.capture.live_text() or ""
-    unheard = exchange.learned_rule and not live
+    unheard = exchange.on_wire and not live
     if unheard and proof is not None and finish is Finish.COMPLETE and _is_label(proof.text):
         # A short answer that came in another way, or a name that stands above an empty one.
         finish = Finish.UNPROVEN

@@ -12,7 +12,7 @@ from drivers.chat import ChatResult, Resume, run_chat
 from drivers.discovery import discover
 from drivers.playground import Pace, Playground, launch, reply_for
 from drivers.recipes import Recipe
-from drivers.session import BrowserConfig, BrowserSession
+from drivers.session import BrowserSession
 from drivers.trouble import Trouble
 from kernel.tasks import Finish, ReplySource, Stage, TroubleKind
 
@@ -49,13 +49,6 @@ class Stopped(Exception):
 async def playground() -> AsyncIterator[Playground]:
     async with launch(pace=QUICK) as running:
         yield running
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[BrowserSession]:
-    running = await BrowserSession.launch(BrowserConfig(marker=f"test-{os.getpid()}"))
-    yield running
-    await running.close()
 
 
 async def ask(

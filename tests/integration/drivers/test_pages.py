@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 
 import msgspec
@@ -11,7 +10,7 @@ import pytest
 from drivers.playground import Pace
 from drivers.recipes import Recipe
 from drivers.recipes.recipe import Locator, Locators
-from drivers.session import BrowserConfig, BrowserSession
+from drivers.session import BrowserSession
 from tests.pages import TrapServer, trap_server
 
 pytestmark = pytest.mark.browser
@@ -23,13 +22,6 @@ BOX = (Locator(path=("textarea",), score=1.0),)
 async def server() -> AsyncIterator[TrapServer]:
     async with trap_server(Pace(chunks=4, seconds=0.1)) as running:
         yield running
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[BrowserSession]:
-    running = await BrowserSession.launch(BrowserConfig(marker=f"pages-{os.getpid()}"))
-    yield running
-    await running.close()
 
 
 def recipe_for(address: str) -> Recipe:

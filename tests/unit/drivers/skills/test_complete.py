@@ -132,7 +132,7 @@ ANY = st.builds(
     hung_up=MAYBE,
     carrier_open=MAYBE,
     gives_sign=MAYBE,
-    learned=MAYBE,
+    on_wire=MAYBE,
     covered=MAYBE,
     ahead=MAYBE,
 )
@@ -189,10 +189,10 @@ def test_a_wire_that_tells_its_end_is_a_sign(sign: str) -> None:
 
 def test_what_a_page_shows_while_the_wire_is_silent_is_not_the_reply_yet() -> None:
     """ "Thinking…", where replies are known to be on the wire; a send button comes and goes meanwhile."""
-    thinking = facts(learned=True, quiet=20.0, controls_back=True)
+    thinking = facts(on_wire=True, quiet=20.0, controls_back=True)
     assert decide(thinking) is Verdict.WAIT
     assert decide(msgspec.structs.replace(thinking, quiet=31.0)) is Verdict.COMPLETE
-    alone = facts(learned=True, quiet=60.0)
+    alone = facts(on_wire=True, quiet=60.0)
     assert decide(alone) is Verdict.WAIT
     assert decide(msgspec.structs.replace(alone, quiet=91.0)) is Verdict.UNPROVEN
     assert decide(msgspec.structs.replace(alone, covered=True)) is Verdict.UNPROVEN
