@@ -347,10 +347,8 @@ class Exchange:
                     )
 
     def _is_turn_of_user(self) -> bool:
-        """Is what the rule has found so far the prompt, told where replies are? An answer that ends with it echoes."""
-        on = self._reply_on
-        echoed = on is not None and on.transport == HTTP and on.ended
-        return self._reader is not None and self._is_prompt(self._reader.text) and not echoed
+        """Is what the rule has found so far the prompt, told where replies are?"""
+        return self._reader is not None and self._is_prompt(self._reader.text)
 
     def _is_prompt(self, text: str) -> bool:
         return " ".join(text.split()) == " ".join(self.prompt.split())

@@ -319,6 +319,7 @@ class _Discovery:
                 gone=tuple(sorted(gone))[:30],
                 learned=True,
                 actions=actions,
+                in_answer=taken.rule is not None and exchange.answers(taken.rule).in_answer(),
                 request_stays=exchange.answers().request_open(),
                 stream_ends=taken.rule is not None and exchange.answers(taken.rule).responses_over(),
             ),

@@ -70,6 +70,8 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, 
     learned: bool = False
     stream_ends: bool = False
     """The response that carries a reply ends together with it: while it is open, the reply goes on."""
+    in_answer: bool = False
+    """It is the response to the request that carries the prompt, no other: nothing in it is an empty reply."""
     request_stays: bool = False
     """The request that carries the prompt is not answered in full when the reply is over."""
 

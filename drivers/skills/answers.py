@@ -72,11 +72,14 @@ class Answers:
         carried = self.carried()
         return _over(carried) and any(s.streaming and s.last_byte_at >= began for s in carried)
 
-    def empty(self) -> bool:
-        """Was the very request that carried the prompt answered where replies are known to be? (With nothing, where
-        there is no text.) Busy controls that would tell the end too may come and go between two looks."""
+    def in_answer(self) -> bool:
+        """Did only requests that carried the prompt get responses of the kind that replies come on?"""
         carried, kind = self.carried(), self.of_kind()
-        return _over(carried) and any(s in kind for s in carried)
+        return bool(kind) and all(s in carried for s in kind)
+
+    def answered(self) -> bool:
+        """Were the requests that carried the prompt answered in full?"""
+        return _over(self.carried())
 
     def responses_over(self) -> bool:
         """Have all responses of the kind that the rule names ended, cleanly?"""

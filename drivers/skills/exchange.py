@@ -260,7 +260,8 @@ class Exchange:
         bytes_at = [s.last_byte_at for s in wire.streams if s.transport == "http" and s.streaming]
         spinning = report is not None and report.spinning
         hung_up = self.learned_rule and not self._completion.stream_ends and answers.hung_up()
-        empty = self.learned_rule and not live and answers.empty()
+        # Busy controls that would tell it too may come and go between two looks.
+        empty = self._completion.in_answer and not live and answers.answered() and answers.in_answer()
         began_at = self.first_text_at
         answered = not live and began_at is not None and answers.request_answered(began_at)
         alive_at = self._live_at if live else max(bytes_at, default=None)

@@ -251,7 +251,8 @@ async def take(exchange: Exchange, ending: Ending, prompt: str) -> Taken:
         "take the reply's text",
         FINAL_SECONDS + 4,
     )
-    if unheard and final.source is ReplySource.DOM and _pages_own(exchange, final.text):
+    echo = final.text.split() == prompt.split()
+    if unheard and final.source is ReplySource.DOM and not echo and _pages_own(exchange, final.text):
         raise trouble(TroubleKind.EMPTY_REPLY, "the reply is empty on the wire", stage=Stage.ACCEPTED)
     ended = bool(exchange.page.capture.activity().reply_ended)
     if final.source is not ReplySource.WIRE and live and ended and shows_beginning(exchange.text, live):

@@ -253,10 +253,3 @@ def test_words_that_nobody_sent_are_the_pages_own() -> None:
     exchange = heard(sse(*({"d": piece} for piece in cut(REPLY))))
     assert exchange.mentions("An ant walks, a bee flies")
     assert not exchange.mentions("Models can make mistakes. Check what matters.")
-
-
-def test_an_answer_that_is_the_prompt_is_known_as_one_when_it_has_ended() -> None:
-    exchange = Exchange(prompt=PROMPT, rule=RULE)
-    heard(sse({"d": PROMPT}), exchange=exchange)
-    assert exchange.connections[0].ended
-    assert exchange.live_text() == PROMPT

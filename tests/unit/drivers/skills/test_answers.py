@@ -84,6 +84,12 @@ def test_responses_of_the_kind_of_replies() -> None:
     assert (both.response_over(), both.responses_over()) == (True, False)
     assert answers(response(STREAM)).responses_over()
     assert not answers(response(STREAM), rule=None).responses_over()
+
+
+def test_a_reply_is_in_the_answer_where_nothing_else_is_of_its_kind() -> None:
     own = StreamRule(url="/api/ask", transport="http", framing="json", path="$.d", mode="whole")
-    assert answers(response(ASK), rule=own).empty()
-    assert not answers(response(ASK)).empty()
+    assert answers(response(ASK), response(OTHER), rule=own).in_answer()
+    assert not answers(response(ASK), response(f"{ASK}?since=4"), rule=own).in_answer(), "it is polled there"
+    assert not answers(response(ASK)).in_answer()
+    assert answers(response(ASK)).answered()
+    assert not answers(response(ASK, ended=False)).answered()
