@@ -321,7 +321,7 @@ class _Discovery:
                 actions=actions,
                 in_answer=taken.rule is not None and exchange.answers(taken.rule).in_answer(),
                 request_stays=exchange.answers().request_open(),
-                stream_ends=taken.rule is not None and exchange.answers(taken.rule).responses_over(),
+                stream_ends=taken.rule is not None and exchange.answers(taken.rule).streams_over(),
             ),
             history=history,
             proof=Proof(

@@ -25,13 +25,13 @@ class Answers:
         return [s for s in self.wire.streams if s.transport == "http" and s.url in self.carriers]
 
     def of_kind(self) -> list[StreamActivity]:
-        """The responses of the kind that the rule names; none where it names sockets, or there is no rule."""
+        """The responses, or the sockets, of the kind that the rule names; none where there is no rule."""
         rule = self.rule
         return [
             stream
             for stream in self.wire.streams
             if rule is not None
-            and stream.transport == rule.transport == "http"
+            and stream.transport == rule.transport
             and fnmatchcase(url_pattern(stream.url), rule.url)
         ]
 
@@ -81,13 +81,13 @@ class Answers:
         """Were the requests that carried the prompt answered in full?"""
         return _over(self.carried())
 
-    def responses_over(self) -> bool:
-        """Have all responses of the kind that the rule names ended, cleanly?"""
+    def streams_over(self) -> bool:
+        """Have all responses of the kind that the rule names ended, cleanly, or all such sockets closed?"""
         return _over(self.of_kind())
 
     def response_over(self) -> bool:
-        """Has one of them?"""
-        return any(s.ended and s.failure is None for s in self.of_kind())
+        """Has a response of that kind ended? A socket that closed says nothing."""
+        return any(s.ended and s.failure is None for s in self.of_kind() if s.transport == "http")
 
 
 def _over(streams: list[StreamActivity]) -> bool:

@@ -262,6 +262,8 @@ class _Backend:
                     await socket.send_str(json.dumps({"type": "token", "v": piece}))
                 if request.query.get("end"):
                     await socket.send_str('{"type":"idle"}')
+                if request.query.get("once"):
+                    break
         except Broken:
             await socket.close(code=1011)
         finally:

@@ -81,9 +81,15 @@ def test_an_answer_that_grew_with_the_text_and_ended() -> None:
 
 def test_responses_of_the_kind_of_replies() -> None:
     both = answers(response(STREAM), response("http://h/api/stream/2", ended=False))
-    assert (both.response_over(), both.responses_over()) == (True, False)
-    assert answers(response(STREAM)).responses_over()
-    assert not answers(response(STREAM), rule=None).responses_over()
+    assert (both.response_over(), both.streams_over()) == (True, False)
+    assert answers(response(STREAM)).streams_over()
+    assert not answers(response(STREAM), rule=None).streams_over()
+
+    closed = StreamActivity(
+        url="ws://h/ws", transport="websocket", streaming=True, received=9, last_byte_at=1.0, ended=True
+    )
+    one_each = answers(closed, rule=SOCKET)
+    assert (one_each.response_over(), one_each.streams_over()) == (False, True)
 
 
 def test_a_reply_is_in_the_answer_where_nothing_else_is_of_its_kind() -> None:
