@@ -21,7 +21,7 @@ test: ## Lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	CI=1 $(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder --max-worker-restart 0
+	CI=1 $(BIN)/pytest -n 2 --dist loadfile --max-worker-restart 0
 
 lint:
 	$(BIN)/ruff check .
