@@ -15,6 +15,7 @@ from aiohttp import web
 from drivers.playground.markdown import to_html
 from drivers.playground.prompt import digest, read
 from drivers.playground.script import Append, Fail, Pace, script_for
+from tests.protobuf import field, varint
 
 _HERE = Path(__file__).parent
 _PLAYGROUND = _HERE.parents[1] / "drivers" / "playground" / "static"
@@ -280,19 +281,7 @@ class _Backend:
             prompt = message.data.decode().partition("\x12")[2]
             async for piece in self.pieces(request, prompt):
                 number += 1
-                inner = _field(1, b"msg-7") + _field(2, piece.encode())
-                await socket.send_bytes(b"\x08" + _varint(number) + _field(2, inner))
-            await socket.send_bytes(b"\x08" + _varint(number + 1) + b"\x18\x01")
+                inner = field(1, b"msg-7") + field(2, piece.encode())
+                await socket.send_bytes(b"\x08" + varint(number) + field(2, inner))
+            await socket.send_bytes(b"\x08" + varint(number + 1) + b"\x18\x01")
         return socket
-
-
-def _varint(number: int) -> bytes:
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
-def _field(number: int, data: bytes) -> bytes:
-    return bytes([number << 3 | 2]) + _varint(len(data)) + data

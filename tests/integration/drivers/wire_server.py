@@ -7,6 +7,8 @@ import json
 
 from aiohttp import WSMsgType, web
 
+from tests.protobuf import field
+
 REPLY = (
     "## Ants and bees\n\nAn **ant** walks, a *bee* flies; naïve 漢字 😀 `x < 1`.\n\n"
     + "".join(f"- line {n} of the list with some words in it\n" for n in range(30))
@@ -89,14 +91,6 @@ if (frame) {
 </script></body>"""
 
 
-def _varint(number: int) -> bytes:
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
 async def _page(request: web.Request) -> web.Response:
     return web.Response(text=_PAGE, content_type="text/html")
 
@@ -148,7 +142,7 @@ async def _socket(request: web.Request) -> web.WebSocketResponse:
             await socket.send_json({"token": piece})
         else:
             text = "".join(PIECES[: at + 1]).encode()
-            await socket.send_bytes(b"\x0a" + _varint(len(text)) + text + b"\x10\x01")
+            await socket.send_bytes(field(1, text) + b"\x10\x01")
         await asyncio.sleep(0.005)
     await (
         socket.send_json({"done": True}) if request.match_info["kind"] == "json" else socket.send_str("end")

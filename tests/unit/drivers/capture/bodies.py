@@ -11,6 +11,7 @@ import msgspec
 
 from drivers.capture import Connection, Exchange, WireDelta
 from drivers.capture.rule import HTTP, WEBSOCKET
+from tests.protobuf import field
 
 PROMPT = "Tell me about the ant and the bee"
 REPLY = (
@@ -69,21 +70,6 @@ def heard(
     exchange.take(connection, connection.body(b"", final=True), 0)
     connection.ended = True
     return exchange
-
-
-def varint(number: int) -> bytes:
-    out = b""
-    while number > 127:
-        out += bytes([number & 127 | 128])
-        number >>= 7
-    return out + bytes([number])
-
-
-def field(number: int, value: bytes | str | int) -> bytes:
-    if isinstance(value, int):
-        return varint(number << 3) + varint(value)
-    data = value.encode() if isinstance(value, str) else value
-    return varint(number << 3 | 2) + varint(len(data)) + data
 
 
 def openai_chat() -> str:
